@@ -1,0 +1,95 @@
+"""Every error the project raises.
+
+    ProductMatchError                INTERNAL
+    +-- InvalidRequestError          INVALID_ARG   the caller sent something that cannot be served
+    +-- NotFoundError                NOT_FOUND     the product or the model named is not there
+    +-- UnavailableError             UNAVAILABLE   a store or the server is down, busy or too slow; try again
+    |   +-- CancelledError                         a rebuild was stopped because another took its place
+    +-- ConfigError                  INTERNAL      settings, an encoder directory or a state directory is wrong
+    |   +-- DamagedIndexError                      the files of a vector index cannot be read
+    |   +-- PlatformError                          this machine cannot run the local stack
+    +-- StackError                   INTERNAL      a process of the local stack did not start or died
+    +-- BuildError                   INTERNAL      a checkpoint cannot be turned into encoders
+        +-- CheckpointError                        unsupported, missing or damaged checkpoint
+        +-- ParityError                            names, shapes, values, pixels or tokens differ
+        +-- PrecisionError                         a lower precision costs too much quality
+        +-- EngineError                            a TensorRT engine cannot be built or does not fit
+
+A message says what was wrong, what was expected, what came, and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ProductMatchError(Exception):
+    """Base of all errors; on its own it means a fault of the server, not of the caller."""
+
+    triton_code: ClassVar[str] = "INTERNAL"
+
+
+class InvalidRequestError(ProductMatchError):
+    """The caller sent something that cannot be served; the message says what to change."""
+
+    triton_code = "INVALID_ARG"
+
+
+class NotFoundError(ProductMatchError):
+    """The product or the model named by the caller does not exist."""
+
+    triton_code = "NOT_FOUND"
+
+
+class UnavailableError(ProductMatchError):
+    """A store or the server is down, busy or too slow; the same request may work later."""
+
+    triton_code = "UNAVAILABLE"
+
+
+class CancelledError(UnavailableError):
+    """A rebuild was stopped, because the server ends or another took its place."""
+
+
+class ConfigError(ProductMatchError):
+    """Settings, an encoder directory or a state directory is wrong; nothing is served until it is mended."""
+
+
+class DamagedIndexError(ConfigError):
+    """The files of a vector index cannot be read; the documents can derive a new one."""
+
+
+class PlatformError(ConfigError):
+    """This machine cannot run the local stack."""
+
+
+class StackError(ProductMatchError):
+    """A process of the local stack did not start, or died."""
+
+
+class BuildError(ProductMatchError):
+    """A checkpoint cannot be turned into encoders that may be served."""
+
+
+class CheckpointError(BuildError):
+    """The checkpoint is unsupported, incomplete or damaged."""
+
+
+class ParityError(BuildError):
+    """Names, shapes, values, pixels or tokens differ from the checkpoint's own."""
+
+
+class PrecisionError(BuildError):
+    """A lower precision loses more quality than the gate allows."""
+
+
+class EngineError(BuildError):
+    """A TensorRT engine cannot be built, or does not fit the server that would run it."""
+
+
+def error_classes() -> list[type[ProductMatchError]]:
+    """Return every class of the tree, the base first, in the order of definition."""
+    found: list[type[ProductMatchError]] = [ProductMatchError]
+    for error in found:
+        found.extend(error.__subclasses__())
+    return found

@@ -1,0 +1,110 @@
+"""The request parameters, declared once: the parser, the header pattern, the command line and the README read this.
+
+Options arrive typed from JSON and gRPC, and as strings from HTTP headers; one parser reads both by the declared type.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+from product_match.contract import limits
+
+
+class OptionType(enum.Enum):
+    """How an option's value is read."""
+
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    NAMES = "names"
+    JSON = "json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionSpec:
+    """One request parameter.
+
+    Attributes:
+        name: The parameter's name, in requests and headers.
+        type: How its value is read.
+        default: What applies when the request does not say, as the README prints it.
+        minimum: Least value of a number, inclusive.
+        maximum: Greatest value of a number, inclusive.
+        meaning: One line for the README and `--help`.
+    """
+
+    name: str
+    type: OptionType
+    default: str
+    meaning: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+MATCH_OPTIONS: Final = (
+    OptionSpec(
+        name="top_k",
+        type=OptionType.INTEGER,
+        default=str(limits.DEFAULT_TOP_K),
+        minimum=1,
+        maximum=limits.MAX_TOP_K,
+        meaning="How many matches to return.",
+    ),
+    OptionSpec(
+        name="fields",
+        type=OptionType.NAMES,
+        default="all",
+        meaning="Product fields to return, comma separated; `-` for none.",
+    ),
+    OptionSpec(
+        name="filter",
+        type=OptionType.JSON,
+        default="none",
+        meaning='Only products that fit, such as {"category": "Shoes", "price": {"lte": 50}}.',
+    ),
+    OptionSpec(
+        name="min_score",
+        type=OptionType.NUMBER,
+        default="none",
+        minimum=-10.0,
+        maximum=10.0,
+        meaning="Leave out matches that score less.",
+    ),
+    OptionSpec(
+        name="image_weight",
+        type=OptionType.NUMBER,
+        default="0.5",
+        minimum=0.0,
+        maximum=1000.0,
+        meaning="Weight of the photo where photo and words are given.",
+    ),
+    OptionSpec(
+        name="text_weight",
+        type=OptionType.NUMBER,
+        default="0.5",
+        minimum=0.0,
+        maximum=1000.0,
+        meaning="Weight of the words where photo and words are given.",
+    ),
+)
+
+INDEX_OPTIONS: Final = (
+    OptionSpec(
+        name="wait",
+        type=OptionType.BOOLEAN,
+        default="false",
+        meaning="Answer only when the product can be found.",
+    ),
+)
+
+ALL_OPTIONS: Final = MATCH_OPTIONS + INDEX_OPTIONS
+
+
+def header_pattern() -> str:
+    """Return the pattern for Triton's `--http-header-forward-pattern`, anchored to the declared names.
+
+    Triton matches it whatever the case. `top-k` is taken beside `top_k`, as some proxies drop the latter.
+    """
+    return "^(" + "|".join(option.name.replace("_", "[-_]") for option in ALL_OPTIONS) + ")$"
