@@ -1,0 +1,1 @@
+"""Encoders that run in the Python backend: ONNX Runtime sessions."""
