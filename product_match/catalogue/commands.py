@@ -1,0 +1,264 @@
+"""The commands of the model `catalogue`: one JSON object in, one JSON object out.
+
+get      ids                                products by id
+list     after, limit, filter               a page of products in the order of ids
+export   after, limit                       the same with words and the photo's digest, to load elsewhere
+images   digests                            photos, in base64
+count    filter                             how many products
+hashes   ids                                content hashes, to skip what has not changed
+update   products, wait                     merge fields; null takes a field away
+delete   ids or filter, wait                remove products
+verify   repair, continue                   compare documents and vector index
+rebuild                                     start to derive a fresh index from the documents
+drop     confirm                            remove everything
+status                                      what the index is, how large, and what troubles it
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from product_match.catalogue.arguments import Arguments
+from product_match.catalogue.documents import LIVE, Document
+from product_match.catalogue.images import load_image
+from product_match.catalogue.opening import Catalogue
+from product_match.catalogue.removal import remove_matching, remove_products
+from product_match.catalogue.updating import Updated, update_products
+from product_match.catalogue.verification import Verification
+from product_match.contract import limits
+from product_match.contract.errors import InvalidRequestError, NotFoundError
+from product_match.contract.products import point_id
+from product_match.stores.filters import read_filter
+
+Answer = dict[str, Any]
+
+WAIT_TIMEOUT_S: Final = 10.0
+VERIFY_SLICE_S: Final = 2.0
+"""A comparison answers after about this time and is continued by the next command."""
+
+MAX_PAGE: Final = 1000
+MAX_ANSWER_BYTES: Final = limits.MAX_COMMAND_BYTES
+
+_SHOWN: Final = dict.fromkeys(
+    ("product_id", "product", "rev", "pending", "encoder", "updated_at", "content_hash", "deleted"), 1
+)
+_EXPORTED: Final = {**_SHOWN, "query_text": 1, "image_sha256": 1, "vectors": 1}
+
+
+def perform(catalogue: Catalogue, command: bytes) -> Answer:
+    """Perform one command.
+
+    Args:
+        catalogue: What to work on.
+        command: A JSON object with `operation` and what this operation takes.
+
+    Returns:
+        What goes back as JSON.
+
+    Raises:
+        InvalidRequestError: The command is not understood; the message says what is.
+        NotFoundError: Nothing of what is named exists.
+        UnavailableError: A store does not answer.
+    """
+    given = _parse(command)
+    name = given.pop("operation", None)
+    operation = OPERATIONS.get(name) if isinstance(name, str) else None
+    if operation is None:
+        raise InvalidRequestError(
+            f"command: `operation` is {name!r:.80}; known operations are {', '.join(OPERATIONS)}"
+        )
+    return operation(catalogue, Arguments(str(name), given))
+
+
+def _parse(command: bytes) -> Answer:
+    if len(command) > limits.MAX_COMMAND_BYTES:
+        raise InvalidRequestError(
+            f"command: {len(command):,} bytes, the limit is {limits.MAX_COMMAND_BYTES:,}; send several commands"
+        )
+    try:
+        given = json.loads(command)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(
+            f'command: not valid JSON in UTF-8 ({error}); send an object such as {{"operation": "count"}}'
+        ) from error
+    if not isinstance(given, dict):
+        raise InvalidRequestError(
+            f'command: expected a JSON object such as {{"operation": "count"}}, got {type(given).__name__}'
+        )
+    return given
+
+
+def _get(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    ids = arguments.ids("ids", MAX_PAGE)
+    arguments.finish()
+    found = catalogue.documents.read([point_id(product_id) for product_id in ids], _SHOWN, hurry=True)
+    by_id = {d["product_id"]: d for d in found.values() if not d.get("deleted")}
+    if not by_id:
+        raise NotFoundError(f"get: none of the {len(ids)} products is in the catalogue, the first is {ids[0]:.80}")
+    shown = [_shown(by_id[product_id]) for product_id in ids if product_id in by_id]
+    return {"products": shown, "unknown": [product_id for product_id in ids if product_id not in by_id]}
+
+
+def _list(catalogue: Catalogue, arguments: Arguments, fields: Mapping[str, int] = _SHOWN) -> Answer:
+    after, limit = arguments.text("after", ""), arguments.integer("limit", 100, 1, MAX_PAGE)
+    product_filter = read_filter(arguments.take("filter"))
+    arguments.finish()
+    query = {**LIVE, **(product_filter.to_mongo() if product_filter else {})}
+    page = catalogue.documents.page(after, limit, query, fields)
+    shown: list[Answer] = []
+    left_bytes = MAX_ANSWER_BYTES
+    for document in page:
+        entry = _shown(document)
+        left_bytes -= len(json.dumps(entry["product"]))
+        if left_bytes < 0 and shown:
+            break
+        shown.append(entry)
+    more = len(page) == limit or len(shown) < len(page)
+    return {"products": shown, "next": shown[-1]["id"] if more and shown else None}
+
+
+def _export(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    return _list(catalogue, arguments, _EXPORTED)
+
+
+def _images(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    digests = arguments.ids("digests", MAX_PAGE)
+    arguments.finish()
+    images: dict[str, str] = {}
+    unknown: list[str] = []
+    size = 0
+    for number, digest in enumerate(digests):
+        data = load_image(catalogue.documents.images, digest)
+        if data is None:
+            unknown.append(digest)
+            continue
+        size += len(data)
+        if images and size > MAX_ANSWER_BYTES:
+            return {"images": images, "unknown": unknown, "left": digests[number:]}
+        images[digest] = base64.b64encode(data).decode()
+    return {"images": images, "unknown": unknown, "left": []}
+
+
+def _count(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    product_filter = read_filter(arguments.take("filter"))
+    arguments.finish()
+    return {"count": catalogue.documents.count(product_filter)}
+
+
+def _hashes(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    ids = arguments.ids("ids", limits.MAX_COMMAND_IDS)
+    arguments.finish()
+    return {"hashes": catalogue.documents.hashes(ids)}
+
+
+def _update(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    updates = arguments.objects("products", limits.MAX_COMMAND_IDS)
+    wait = arguments.flag("wait")
+    arguments.finish()
+    results = update_products(catalogue.documents, updates)
+    done = [result.receipt for result in results if isinstance(result, Updated)]
+    if not done:
+        # All of them failed, so the first failure is the answer.
+        raise next(result for result in results if not isinstance(result, Updated))
+    searchable = _applied(catalogue, {receipt.point_id: receipt.rev for receipt in done}, wait)
+    entries: list[Answer] = []
+    for update, result in zip(updates, results, strict=True):
+        if isinstance(result, Updated):
+            entry = result.receipt.to_dict(searchable=searchable)
+            if result.stale_words:
+                entry["text_embedding"] = "kept"
+                entry["stale_words"] = list(result.stale_words)
+            entries.append(entry)
+        else:
+            entries.append({"id": update.get("id"), "error": type(result).triton_code, "message": str(result)})
+    return {"updated": sum(receipt.outcome.value == "updated" for receipt in done), "results": entries}
+
+
+def _delete(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    given = arguments.take("filter")
+    ids = arguments.ids("ids", limits.MAX_COMMAND_IDS) if given is None else []
+    wait = arguments.flag("wait")
+    arguments.finish()
+    if given is None:
+        removed = remove_products(catalogue.documents, ids)
+        unknown = [product_id for product_id in dict.fromkeys(ids) if product_id not in removed]
+        if not removed:
+            raise NotFoundError(
+                f"delete: none of the {len(ids)} products is in the catalogue, the first is {ids[0]:.80}"
+            )
+        answer: Answer = {"deleted": len(removed), "unknown": unknown}
+    else:
+        product_filter = read_filter(given)
+        if product_filter is None:
+            raise InvalidRequestError("delete: an empty filter fits every product; use `drop` to remove all of them")
+        removed = remove_matching(catalogue.documents, product_filter, limits.MAX_COMMAND_IDS)
+        answer = {"deleted": len(removed), "more": len(removed) == limits.MAX_COMMAND_IDS}
+    applied = _applied(catalogue, {point_id(product_id): rev for product_id, rev in removed.items()}, wait)
+    return answer if applied is None else {**answer, "applied": applied}
+
+
+def _verify(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    repair, state = arguments.flag("repair"), arguments.take("continue")
+    arguments.finish()
+    verification = Verification(catalogue.documents, catalogue.owner, repair=repair)
+    if state is not None:
+        verification.resume_from(state if isinstance(state, dict) else {})
+    report = verification.run(VERIFY_SLICE_S)
+    going_on = None if verification.done else verification.to_state()
+    return {"done": verification.done, "report": report.to_dict(), "continue": going_on}
+
+
+def _rebuild(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    arguments.finish()
+    return {"rebuild": catalogue.owner.rebuild()}
+
+
+def _drop(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    confirm = arguments.text("confirm", "")
+    arguments.finish()
+    name = catalogue.documents.products.name
+    if confirm != name:
+        raise InvalidRequestError(
+            f"drop: removes every product for good; to confirm, send the name of the collection: "
+            f'"confirm": "{name}", got {confirm!r:.80}'
+        )
+    return {"dropped": catalogue.owner.drop()}
+
+
+def _status(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    arguments.finish()
+    return {"products": catalogue.documents.count(), **catalogue.owner.status()}
+
+
+def _applied(catalogue: Catalogue, revs: Mapping[str, int], wait: bool) -> bool | None:
+    if wait:
+        return not catalogue.owner.wait_applied(revs, WAIT_TIMEOUT_S)
+    catalogue.owner.wake()
+    return None
+
+
+def _shown(document: Document) -> Answer:
+    entry = {"id": document["product_id"], "rev": document["rev"], "pending": bool(document.get("pending"))}
+    for name in ("encoder", "content_hash", "query_text", "image_sha256", "vectors"):
+        if name in document:
+            entry[name] = document[name]
+    return {**entry, "updated_at": document["updated_at"], "product": document["product"]}
+
+
+OPERATIONS: Final[Mapping[str, Callable[[Catalogue, Arguments], Answer]]] = {
+    "get": _get,
+    "list": _list,
+    "export": _export,
+    "images": _images,
+    "count": _count,
+    "hashes": _hashes,
+    "update": _update,
+    "delete": _delete,
+    "verify": _verify,
+    "rebuild": _rebuild,
+    "drop": _drop,
+    "status": _status,
+}

@@ -1,0 +1,69 @@
+"""The one place where pymongo's errors become the project's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from bson.errors import BSONError
+from pymongo.errors import (
+    AutoReconnect,
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    InvalidURI,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    WaitQueueTimeoutError,
+    WTimeoutError,
+)
+
+from product_match.contract.errors import ConfigError, InvalidRequestError, ProductMatchError, UnavailableError
+
+_UNREACHABLE: Final = (
+    AutoReconnect,
+    ConnectionFailure,
+    ExecutionTimeout,
+    NetworkTimeout,
+    WaitQueueTimeoutError,
+    WTimeoutError,
+)
+_AUTHENTICATION_FAILED: Final = 18
+_UNAUTHORIZED: Final = 13
+_DETAIL_CHARACTERS: Final = 200
+
+
+@contextmanager
+def document_errors(action: str) -> Iterator[None]:
+    """Turn pymongo's errors into the project's.
+
+    Args:
+        action: What was being done, for the message, such as "reading products".
+    """
+    try:
+        yield
+    except _UNREACHABLE as error:
+        raise UnavailableError(
+            f"document store: {action} failed because it does not answer ({_detail(error)}); try again, "
+            "and check that it runs if this goes on"
+        ) from error
+    except (ConfigurationError, InvalidURI) as error:
+        raise ConfigError(f"document store: its URI is wrong ({_detail(error)}); correct it") from error
+    except OperationFailure as error:
+        if error.code in (_AUTHENTICATION_FAILED, _UNAUTHORIZED):
+            raise ConfigError(
+                f"document store: {action} is not allowed ({_detail(error)}); check user, password and roles"
+            ) from error
+        raise ProductMatchError(f"document store: {action} failed ({_detail(error)})") from error
+    except BSONError as error:
+        raise InvalidRequestError(f"{action}: not storable ({_detail(error)})") from error
+    except PyMongoError as error:
+        raise ProductMatchError(f"document store: {action} failed ({_detail(error)})") from error
+
+
+def _detail(error: Exception) -> str:
+    """Return the start of a message: a bulk error's text repeats whole documents, topologies run over lines."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _DETAIL_CHARACTERS else text[:_DETAIL_CHARACTERS] + "..."

@@ -1,0 +1,187 @@
+"""Opens the catalogue for a process: documents, the owner of the index, and for retrieval the index itself."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from product_match.catalogue.applier import Applier
+from product_match.catalogue.documents import DocumentStore, open_documents
+from product_match.catalogue.leases import Lease
+from product_match.catalogue.owner import IndexOwner, LocalOwner
+from product_match.catalogue.owner_socket import OwnerClient, OwnerServer
+from product_match.catalogue.product_cache import CachedProducts
+from product_match.catalogue.rebuilding import Rebuilder
+from product_match.catalogue.reconciliation import Reconciliation
+from product_match.catalogue.upkeep import Upkeep
+from product_match.contract.encoder import EncoderSpec
+from product_match.contract.errors import ConfigError
+from product_match.settings import ServingSettings, VectorIndexKind
+from product_match.stores.swappable_index import SwappableIndex
+from product_match.stores.vector_index import VectorIndex
+
+logger = logging.getLogger(__name__)
+
+SHARED_POLL_S: Final = 0.1
+"""How often an applier looks where another process may have written: it cannot be woken from there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """What a Python model of the catalogue works with.
+
+    Attributes:
+        documents: The truth.
+        owner: What to ask of the index, wherever it is.
+    """
+
+    documents: DocumentStore
+    owner: IndexOwner
+    _open: contextlib.ExitStack = field(repr=False)
+
+    def close(self) -> None:
+        """Stop threads and close everything, in the opposite order of opening."""
+        self._open.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchableCatalogue(Catalogue):
+    """A catalogue together with the index to search.
+
+    Attributes:
+        index: The vector index.
+        reconciliation: The comparison after a start that cannot trust the index; None where it can.
+        cache: The products in memory, where this process sees every change; None where it does not.
+    """
+
+    index: VectorIndex
+    reconciliation: Reconciliation | None = None
+    cache: CachedProducts | None = None
+
+    @property
+    def products(self) -> CachedProducts:
+        """What answers show of products."""
+        return CachedProducts(self.documents, lambda: False) if self.cache is None else self.cache
+
+
+def open_for_retrieval(settings: ServingSettings, encoder: EncoderSpec) -> SearchableCatalogue:
+    """Open documents and index; with Qdrant Edge also become its owner: apply pending products and serve the socket.
+
+    Raises:
+        ConfigError: Settings or state do not fit; the message says which.
+        UnavailableError: A store does not answer.
+    """
+    with contextlib.ExitStack() as opened:
+        documents = open_documents(settings, encoder.identity)
+        opened.callback(documents.close)
+        if settings.vector_index is VectorIndexKind.EDGE:
+            return _own_edge(settings, encoder, documents, opened)
+        index, owner = _share_server(settings, encoder, documents, opened, applies=False)
+        return SearchableCatalogue(documents=documents, owner=owner, index=index, _open=opened.pop_all())
+
+
+def open_for_writing(settings: ServingSettings, encoder: EncoderSpec) -> Catalogue:
+    """Open documents, and reach the owner of the index; with a Qdrant server, apply pending products here.
+
+    Raises:
+        ConfigError: Settings or state do not fit; the message says which.
+        UnavailableError: A store does not answer.
+    """
+    with contextlib.ExitStack() as opened:
+        documents = open_documents(settings, encoder.identity)
+        opened.callback(documents.close)
+        if settings.vector_index is VectorIndexKind.EDGE:
+            _, socket_path = _edge_paths(settings)
+            return Catalogue(documents=documents, owner=OwnerClient(socket_path), _open=opened.pop_all())
+        _, owner = _share_server(settings, encoder, documents, opened, applies=True)
+        return Catalogue(documents=documents, owner=owner, _open=opened.pop_all())
+
+
+def _own_edge(
+    settings: ServingSettings, encoder: EncoderSpec, documents: DocumentStore, opened: contextlib.ExitStack
+) -> SearchableCatalogue:
+    # Imported here: an installation for a Qdrant server has no Qdrant Edge.
+    from product_match.catalogue.edge_builder import EdgeBuilder
+    from product_match.catalogue.edge_replacement import EdgeReplacement
+    from product_match.stores.edge_directory import EdgeDirectory
+
+    root, socket_path = _edge_paths(settings)
+    directory = EdgeDirectory(root, encoder.revision, encoder.embedding_dim)
+    shard = directory.open()
+    index = SwappableIndex(shard.index)
+    cache = CachedProducts(documents, lambda: applier.in_step())
+    applier = Applier(documents, index, changing=cache.forget)
+    builder = EdgeBuilder(settings, encoder, directory)
+    rebuilder = Rebuilder(EdgeReplacement(documents, index, applier, builder))
+    owner = LocalOwner(documents, index, applier, rebuilder, settings.vector_index.value)
+    reconciliation = None if shard.in_step else Reconciliation(documents, owner)
+
+    def close_shard() -> None:
+        index.close()
+        if reconciliation is None or reconciliation.done:
+            directory.mark_clean()
+
+    opened.callback(close_shard)
+    opened.callback(owner.close)
+    opened.callback(OwnerServer(socket_path, owner).close)
+    applier.start()
+    upkeep = Upkeep(index.count, lambda: index.ask(_count_unindexed), applier, rebuilder)
+    opened.callback(upkeep.close)
+    upkeep.start()
+    if reconciliation is not None:
+        opened.callback(reconciliation.close)
+        reconciliation.start()
+    return SearchableCatalogue(
+        documents=documents,
+        owner=owner,
+        index=index,
+        reconciliation=reconciliation,
+        cache=cache,
+        _open=opened.pop_all(),
+    )
+
+
+def _count_unindexed(index: VectorIndex) -> int:
+    from product_match.stores.edge_index import EdgeIndex
+
+    return index.count_unindexed() if isinstance(index, EdgeIndex) else 0
+
+
+def _share_server(
+    settings: ServingSettings,
+    encoder: EncoderSpec,
+    documents: DocumentStore,
+    opened: contextlib.ExitStack,
+    *,
+    applies: bool,
+) -> tuple[VectorIndex, IndexOwner]:
+    # Imported here: an embedded installation need not have qdrant-client.
+    from product_match.catalogue.server_owner import ServerIndexView, ServerOwner
+    from product_match.catalogue.server_replacement import ServerReplacement
+    from product_match.stores.server_channel import QdrantChannel
+    from product_match.stores.server_collections import ServerCollections
+    from product_match.stores.server_index import ServerIndex
+
+    channel = QdrantChannel(settings.qdrant_url, settings.qdrant_api_key.value)
+    opened.callback(channel.close)
+    collections = ServerCollections(channel, settings.collection, encoder)
+    collections.prepare()
+    index = ServerIndex(channel, collections.alias, settings.store_timeout_s, owns_channel=False)
+    view = ServerIndexView(documents, index)
+    replacement = ServerReplacement(documents, channel, collections, view, settings.store_timeout_s)
+    applier = None
+    if applies:
+        applier = Applier(documents, index, poll_s=SHARED_POLL_S, lease=Lease(documents.meta, "applier"))
+        applier.start()
+    owner = ServerOwner(documents, index, Rebuilder(replacement), applier)
+    opened.callback(owner.close)
+    return index, owner
+
+
+def _edge_paths(settings: ServingSettings) -> tuple[Path, Path]:
+    if settings.index_directory is None or settings.owner_socket is None:
+        raise ConfigError("the index in process needs an index directory and an owner socket")
+    return settings.index_directory, settings.owner_socket

@@ -1,0 +1,107 @@
+"""What is written to the catalogue and what comes back."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from bson.binary import Binary
+from numpy.typing import NDArray
+
+from product_match.contract.products import FILTER_FIELDS, content_hash
+from product_match.stores.vector_index import IMAGE_VECTOR, TEXT_VECTOR, PayloadValue, VectorPoint
+
+EMBEDDING_FIELDS: Final[Mapping[str, str]] = {IMAGE_VECTOR: "image_embeds", TEXT_VECTOR: "text_embeds"}
+"""Field of a document that holds the vector of each name."""
+
+_FLOAT32: Final = np.dtype("<f4")
+
+
+class Outcome(enum.Enum):
+    """What writing a product did."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductWrite:
+    """One product to be written, checked by the contract's `parse_product`.
+
+    Attributes:
+        product: The product's fields.
+        image_bytes: The encoded photo; empty where there is none.
+        query_text: The words that were encoded; empty where there are none.
+        image_embeds: Unit vector of the photo, float32 [D], or None.
+        text_embeds: Unit vector of the words, float32 [D], or None.
+    """
+
+    product: Mapping[str, Any]
+    image_bytes: bytes = field(default=b"", repr=False)
+    query_text: str = ""
+    image_embeds: NDArray[np.float32] | None = None
+    text_embeds: NDArray[np.float32] | None = None
+
+    @property
+    def product_id(self) -> str:
+        """The product's id."""
+        return str(self.product["id"])
+
+    def content_hash(self) -> str:
+        """Return the hash that tells whether anything changed."""
+        return content_hash(self.product, self.image_bytes, self.query_text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What became of one product: its id in both stores, its revision and what was done."""
+
+    product_id: str
+    point_id: str
+    rev: int
+    outcome: Outcome
+
+    def to_dict(self, *, searchable: bool | None = None) -> dict[str, Any]:
+        """Return the JSON of a receipt.
+
+        Args:
+            searchable: With `wait`, whether the product can be found by now; None leaves it out.
+        """
+        receipt: dict[str, Any] = {"id": self.product_id, "rev": self.rev, "status": self.outcome.value}
+        if searchable is not None:
+            receipt["searchable"] = searchable
+        return receipt
+
+
+def pack_vector(vector: NDArray[np.float32]) -> Binary:
+    """Return a vector as a document holds it: little-endian float32."""
+    packed: Binary = Binary(np.ascontiguousarray(vector, dtype=_FLOAT32).tobytes())
+    return packed
+
+
+def unpack_vector(data: bytes) -> NDArray[np.float32]:
+    """Return the vector that `pack_vector` packed."""
+    return np.frombuffer(data, dtype=_FLOAT32).astype(np.float32, copy=False)
+
+
+def filter_payload(product: Mapping[str, Any]) -> dict[str, PayloadValue]:
+    """Return the fields of a product that can be filtered on."""
+    found = ((f.name, product.get(f.name)) for f in FILTER_FIELDS)
+    return {name: value for name, value in found if value is not None}
+
+
+def vector_point(document: Mapping[str, Any]) -> VectorPoint:
+    """Return the point that a document (not a tombstone) stands for in the vector index."""
+    vectors = {
+        name: unpack_vector(document[field]) for name, field in EMBEDDING_FIELDS.items() if document.get(field)
+    }
+    return VectorPoint(
+        id=document["_id"],
+        rev=int(document["rev"]),
+        vectors=vectors,
+        payload=filter_payload(document.get("product", {})),
+    )

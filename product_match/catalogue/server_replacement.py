@@ -1,0 +1,107 @@
+"""Replacing the collection of a Qdrant server, which any number of processes search and change meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from product_match.catalogue.documents import LIVE, DocumentStore
+from product_match.catalogue.rebuilding import Report
+from product_match.catalogue.records import EMBEDDING_FIELDS, vector_point
+from product_match.catalogue.verification import Comparable, Verification
+from product_match.contract.errors import CancelledError
+from product_match.stores.server_channel import QdrantChannel
+from product_match.stores.server_collections import ServerCollections
+from product_match.stores.server_index import ServerIndex
+from product_match.stores.vector_index import Revision
+
+PAGE_SIZE: Final = 200
+_FIELDS: Final = {"rev": 1, "product": 1, **dict.fromkeys(EMBEDDING_FIELDS.values(), 1)}
+
+
+class ServerReplacement:
+    """Fills a collection beside the current one, compares it with the documents, and switches the alias.
+
+    Changes that reach the old collection after the comparison and before the switch are found by a second comparison
+    right after it: for these seconds such a product is found as it was before.
+    """
+
+    def __init__(
+        self,
+        documents: DocumentStore,
+        channel: QdrantChannel,
+        collections: ServerCollections,
+        owner: Comparable,
+        timeout_s: float,
+    ) -> None:
+        """Replace the collection behind the alias, which `owner` compares and mends."""
+        self._documents = documents
+        self._channel = channel
+        self._collections = collections
+        self._owner = owner
+        self._timeout_s = timeout_s
+
+    def rebuild(self, report: Report, cancelled: threading.Event) -> int:
+        """Derive a fresh collection from the documents and switch the alias to it."""
+        before, name = self._collections.current(), self._collections.fresh()
+        self._collections.create(name)
+        fresh = ServerIndex(self._channel, name, self._timeout_s, owns_channel=False)
+        switched = False
+        try:
+            points = 0
+            for page in self._documents.walk(LIVE, _FIELDS, page_size=PAGE_SIZE):
+                if cancelled.is_set():
+                    raise CancelledError("it was cancelled")
+                fresh.upsert([vector_point(document) for document in page])
+                points += len(page)
+                report("loading", points)
+            report("comparing", points)
+            Verification(self._documents, _Filling(self._documents, fresh), repair=True).run()
+            self._collections.switch(name)
+            switched = True
+        finally:
+            if not switched:
+                self._collections.remove(name)
+        report("comparing again", points)
+        Verification(self._documents, self._owner, repair=True).run()
+        if before is not None:
+            self._collections.remove(before)
+        return fresh.count()
+
+    def drop(self) -> int:
+        """Remove every product from both stores."""
+        before, name = self._collections.current(), self._collections.fresh()
+        points = self._owner.count()
+        self._collections.create(name)
+        self._documents.drop()
+        self._collections.switch(name)
+        # An applier may have put products into the new collection that it read before they were dropped.
+        Verification(self._documents, self._owner, repair=True).run()
+        if before is not None:
+            self._collections.remove(before)
+        return points
+
+
+class _Filling:
+    """A collection that nobody searches yet, brought in step directly."""
+
+    def __init__(self, documents: DocumentStore, index: ServerIndex) -> None:
+        self._documents = documents
+        self._index = index
+
+    def count(self) -> int:
+        return self._index.count()
+
+    def lookup(self, ids: Sequence[str]) -> dict[str, Revision]:
+        return self._index.lookup(ids)
+
+    def page(self, after: str | None, limit: int) -> list[Revision]:
+        return self._index.page(after, limit)
+
+    def reapply(self, ids: Sequence[str]) -> int:
+        held = self._documents.read(ids)
+        live = {id_: document for id_, document in held.items() if not document.get("deleted")}
+        self._index.upsert([vector_point(document) for document in live.values()])
+        self._index.delete([id_ for id_ in ids if id_ not in live])
+        return len(ids)

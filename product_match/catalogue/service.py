@@ -1,0 +1,32 @@
+"""Answers the model `catalogue`: one command a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from product_match.catalogue.commands import perform
+from product_match.catalogue.opening import Catalogue
+from product_match.contract.errors import ProductMatchError
+from product_match.contract.models import COMMAND, RESULT
+from product_match.triton.batches import Answer, BatchRequest, bytes_column
+
+
+class CatalogueService:
+    """Performs commands; each is a batch of its own, such as 10,000 deletions."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        """Work on `catalogue`."""
+        self._catalogue = catalogue
+
+    def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
+        """Perform the commands of all requests, in order."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: BatchRequest) -> Answer:
+        try:
+            results = [orjson.dumps(perform(self._catalogue, row)) for row in request.tensors[COMMAND.name][:, 0]]
+        except ProductMatchError as error:
+            return error
+        return {RESULT.name: bytes_column(results)}

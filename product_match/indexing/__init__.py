@@ -1,0 +1,1 @@
+"""Takes products in: checks them, writes them to the catalogue, and answers with receipts."""

@@ -1,0 +1,1 @@
+"""Vector indexes: one interface, Qdrant Edge in process and a Qdrant server."""

@@ -1,0 +1,230 @@
+"""The vector index in process: one Qdrant Edge shard, owned by one process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+import qdrant_edge
+from qdrant_edge import EdgeShard, UpdateOperation
+
+from product_match.contract.errors import ConfigError, DamagedIndexError, ProductMatchError, UnavailableError
+from product_match.contract.products import FILTER_FIELDS, FieldType
+from product_match.stores.edge_filters import edge_filter
+from product_match.stores.vector_index import (
+    REV_KEY,
+    VECTOR_NAMES,
+    VECTORS_KEY,
+    Hit,
+    Revision,
+    VectorPoint,
+    VectorQuery,
+)
+
+T = TypeVar("T")
+
+LOCK_WAIT_S: Final = 5.0
+"""How long to wait for a shard that another process holds: a killed owner lets go of it a moment later."""
+
+HNSW_LINKS: Final = 16
+HNSW_SEARCH_WIDTH: Final = 128
+FULL_SCAN_KB: Final = 2000
+"""A filter that leaves less than this many kilobytes of vectors is answered by comparing with all of them."""
+
+_LOCKED: Final = "WouldBlock"
+_SCHEMA: Final = {
+    FieldType.KEYWORD: qdrant_edge.PayloadSchemaType.Keyword,
+    FieldType.NUMBER: qdrant_edge.PayloadSchemaType.Float,
+}
+_CONTROL_FLOW: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+class EdgeIndex:
+    """A Qdrant Edge shard in `directory`.
+
+    Its write-ahead log makes an upsert survive a killed process. Its calls hold the GIL, so callers keep batches
+    small, and an HNSW graph is never built in a process that serves but by `product_match.catalogue.derivation`.
+    """
+
+    def __init__(self, directory: Path, dimension: int, *, lock_wait_s: float = LOCK_WAIT_S) -> None:
+        """Open the shard in `directory`, or create it where there is none.
+
+        Raises:
+            ConfigError: Another process holds it, or it was made for another dimension.
+            DamagedIndexError: Its files cannot be read.
+        """
+        self.directory = directory
+        self.dimension = dimension
+        self._closing = threading.Lock()
+        self._shard: EdgeShard | None = self._open(lock_wait_s)
+
+    def search(self, queries: Sequence[VectorQuery]) -> list[list[Hit]]:
+        """Answer all queries in one planned pass."""
+        if not queries:
+            return []
+        request = qdrant_edge.QueryBatchRequest([_request(query) for query in queries])
+        answers = self._call("search", lambda shard: shard.query_batch(request))
+        return [[Hit(str(point.id), point.score) for point in answer] for answer in answers]
+
+    def upsert(self, points: Sequence[VectorPoint]) -> None:
+        """Add or wholly replace points."""
+        if points:
+            operation = UpdateOperation.upsert_points([_point(point) for point in points])
+            self._call("upsert", lambda shard: shard.update(operation))
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove points; unknown ids are no error."""
+        if ids:
+            self._call("delete", lambda shard: shard.update(UpdateOperation.delete_points(list(ids))))
+
+    def count(self) -> int:
+        """Return how many points there are."""
+        return self._call("count", lambda shard: shard.count(qdrant_edge.CountRequest(exact=True)))
+
+    def count_unindexed(self) -> int:
+        """Return how many points no HNSW graph holds, about: each search compares with all of them."""
+        named = [qdrant_edge.Filter(must=[qdrant_edge.HasVectorCondition(name)]) for name in VECTOR_NAMES]
+        requests = [qdrant_edge.CountRequest(exact=True, filter=having) for having in named]
+        counts = [self._call("count", lambda shard, r=request: shard.count(r)) for request in requests]  # type: ignore[misc]
+        indexed = self._call("info", lambda shard: shard.info().indexed_vectors_count)
+        if not sum(counts):
+            return 0
+        return int(max(0, sum(counts) - indexed) * max(counts) / sum(counts))
+
+    def lookup(self, ids: Sequence[str]) -> dict[str, Revision]:
+        """Return what is held of `ids`."""
+        if not ids:
+            return {}
+        keys = [REV_KEY, VECTORS_KEY]
+        records = self._call("lookup", lambda shard: shard.retrieve(list(ids), keys, False))
+        return {revision.id: revision for revision in map(_revision, records)}
+
+    def page(self, after: str | None, limit: int) -> list[Revision]:
+        """Return up to `limit` revisions in the order of ids, from the first id above `after`."""
+        # The offset of a scroll is inclusive, so the page after an id asks for one more and drops that id.
+        request = qdrant_edge.ScrollRequest(
+            offset=after,
+            limit=limit + (after is not None),
+            with_payload=[REV_KEY, VECTORS_KEY],
+            with_vector=False,
+        )
+        records, _ = self._call("scroll", lambda shard: shard.scroll(request))
+        return [revision for revision in map(_revision, records) if revision.id != after][:limit]
+
+    def flush(self) -> None:
+        """Write everything to disk."""
+        self._call("flush", lambda shard: shard.flush())
+
+    def optimize(self) -> None:
+        """Build the HNSW graphs. Holds the GIL for seconds or minutes: only for a process that does nothing else."""
+        self._call("optimize", lambda shard: shard.optimize())
+
+    def close(self) -> None:
+        """Flush and let go of the files; a second call does nothing."""
+        with self._closing:
+            shard, self._shard = self._shard, None
+        if shard is not None:
+            shard.flush()
+            shard.close()
+
+    def _call(self, what: str, call: Callable[[EdgeShard], T]) -> T:
+        shard = self._shard
+        if shard is None:
+            raise UnavailableError(f"vector index {self.directory} is closed: the server is stopping; try again")
+        try:
+            return call(shard)
+        except _CONTROL_FLOW:
+            raise
+        except BaseException as error:  # the engine's panics are no Exception
+            raise ProductMatchError(f"vector index {self.directory}: {what} failed ({error})") from error
+
+    def _open(self, lock_wait_s: float) -> EdgeShard:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            present = any(self.directory.iterdir())
+        except OSError as error:
+            raise ConfigError(
+                f"vector index {self.directory} cannot be made ({error.strerror}); check that it can be written"
+            ) from error
+        give_up = time.monotonic() + lock_wait_s
+        while True:
+            try:
+                shard = self._load() if present else self._create()
+                break
+            except _CONTROL_FLOW:
+                raise
+            except BaseException as error:  # the engine's panics are no Exception
+                if _LOCKED in str(error) and time.monotonic() < give_up:
+                    time.sleep(0.1)
+                    continue
+                raise self._open_error(str(error)) from error
+        return shard
+
+    def _load(self) -> EdgeShard:
+        shard = EdgeShard.load(str(self.directory), edge_config(self.dimension))
+        _create_field_indexes(shard)
+        return shard
+
+    def _create(self) -> EdgeShard:
+        shard = EdgeShard.create(str(self.directory), edge_config(self.dimension))
+        _create_field_indexes(shard)
+        return shard
+
+    def _open_error(self, message: str) -> ConfigError:
+        if _LOCKED in message:
+            return ConfigError(
+                f"vector index {self.directory} is held by another process; "
+                "stop the other server, or give this one its own --state-dir"
+            )
+        if "incompatible" in message.lower():
+            return ConfigError(
+                f"vector index {self.directory} was made with other vectors than {self.dimension} numbers each "
+                f"({message}); use the encoder it was made with, or another --state-dir"
+            )
+        return DamagedIndexError(f"vector index {self.directory} cannot be read ({message})")
+
+
+def edge_config(dimension: int) -> qdrant_edge.EdgeConfig:
+    """Return the declaration of a shard for vectors of `dimension` numbers."""
+    params = {
+        name: qdrant_edge.EdgeVectorParams(size=dimension, distance=qdrant_edge.Distance.Dot) for name in VECTOR_NAMES
+    }
+    graph = qdrant_edge.HnswIndexConfig(
+        m=HNSW_LINKS, ef_construct=HNSW_SEARCH_WIDTH, full_scan_threshold=FULL_SCAN_KB
+    )
+    # Whether there is a graph is decided by who calls `optimize`, not by the size of a segment.
+    optimizers = qdrant_edge.EdgeOptimizersConfig(indexing_threshold=1)
+    return qdrant_edge.EdgeConfig(vectors=params, hnsw_config=graph, optimizers=optimizers)
+
+
+def _create_field_indexes(shard: EdgeShard) -> None:
+    present = shard.info().payload_schema
+    for field in FILTER_FIELDS:
+        if field.name not in present:
+            shard.update(UpdateOperation.create_field_index(field.name, _SCHEMA[field.type]))
+
+
+def _request(query: VectorQuery) -> qdrant_edge.QueryRequest:
+    return qdrant_edge.QueryRequest(
+        query=qdrant_edge.Query.Nearest(query.vector.tolist(), using=query.vector_name),
+        limit=query.limit,
+        filter=edge_filter(query.filter) if query.filter is not None else None,
+        with_payload=False,
+        with_vector=False,
+    )
+
+
+def _point(point: VectorPoint) -> qdrant_edge.Point:
+    return qdrant_edge.Point(
+        point.id,
+        {name: vector.tolist() for name, vector in point.vectors.items()},
+        {**point.payload, REV_KEY: point.rev, VECTORS_KEY: sorted(point.vectors)},
+    )
+
+
+def _revision(record: qdrant_edge.Record) -> Revision:
+    payload = record.payload or {}
+    return Revision(str(record.id), int(payload.get(REV_KEY, 0)), tuple(payload.get(VECTORS_KEY, ())))
