@@ -1,0 +1,37 @@
+"""Triton adapter of `catalogue`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from product_match.catalogue.opening import open_for_writing
+from product_match.catalogue.service import CatalogueService
+from product_match.contract.encoder import load_encoder
+from product_match.contract.models import CATALOGUE, composing_model
+from product_match.settings import ServingSettings
+from product_match.triton.batches import BatchServer
+from product_match.triton.process import prepare_process
+
+
+class TritonPythonModel:
+    """Performs catalogue commands."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Open the catalogue that the settings name."""
+        prepare_process(pb_utils)
+        settings = ServingSettings.from_environment(os.environ)
+        encoder = load_encoder(settings.encoder_directory)
+        self._catalogue = open_for_writing(settings, encoder)
+        service = CatalogueService(self._catalogue)
+        self._server = BatchServer(pb_utils, composing_model(encoder, CATALOGUE), service, options=())
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer one batch."""
+        return self._server.execute(requests)
+
+    def finalize(self) -> None:
+        """Close the catalogue."""
+        self._catalogue.close()

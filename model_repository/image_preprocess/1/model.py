@@ -1,0 +1,37 @@
+"""Triton adapter of `image_preprocess`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from product_match.contract.encoder import load_encoder
+from product_match.contract.models import IMAGE_PREPROCESS, composing_model
+from product_match.preprocessing.images import ImagePreprocessor
+from product_match.settings import ServingSettings
+from product_match.triton.batches import BatchServer
+from product_match.triton.process import prepare_process
+from product_match.triton.services import ImagePreprocessService
+
+
+class TritonPythonModel:
+    """Decodes photos."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Build the service from the settings."""
+        prepare_process(pb_utils)
+        settings = ServingSettings.from_environment(os.environ)
+        encoder = load_encoder(settings.encoder_directory)
+        self._preprocessor = ImagePreprocessor(encoder)
+        service = ImagePreprocessService(encoder, self._preprocessor)
+        self._server = BatchServer(pb_utils, composing_model(encoder, IMAGE_PREPROCESS), service)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer one batch."""
+        return self._server.execute(requests)
+
+    def finalize(self) -> None:
+        """End the decoding threads."""
+        self._preprocessor.close()

@@ -1,0 +1,32 @@
+"""Triton adapter of `text_encoder` in the embedded stack."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from product_match.contract.encoder import TEXT_ONNX_FILE, load_encoder
+from product_match.contract.models import TEXT_ENCODER, composing_model
+from product_match.encoding.session import EncoderSession
+from product_match.settings import ServingSettings
+from product_match.triton.batches import BatchServer
+from product_match.triton.process import prepare_process
+from product_match.triton.services import EncoderService
+
+
+class TritonPythonModel:
+    """Encodes words with ONNX Runtime."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the session from the encoder directory."""
+        prepare_process(pb_utils)
+        settings = ServingSettings.from_environment(os.environ)
+        spec = composing_model(load_encoder(settings.encoder_directory), TEXT_ENCODER)
+        session = EncoderSession(settings.encoder_directory / TEXT_ONNX_FILE, spec, settings.encoder_threads)
+        self._server = BatchServer(pb_utils, spec, EncoderService(spec, session), options=None)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer one batch."""
+        return self._server.execute(requests)

@@ -1,0 +1,155 @@
+"""Writes `config.pbtxt` from the contract, through Triton's own protobuf."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Final
+
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import model_config_pb2
+
+from product_match.contract.encoder import EncoderSpec
+from product_match.contract.models import EnsembleSpec, ModelSpec
+from product_match.contract.tensors import TensorSpec
+
+HEADER: Final = "# Generated from product_match/contract by `ensemble-builder check --write`. Do not edit.\n"
+
+MAX_QUEUE_SIZE: Final = 1024
+"""Requests that may wait at a preprocessing model in production; more are refused with UNAVAILABLE at once."""
+
+QUEUE_TIMEOUT_US: Final = 5_000_000
+"""Longest wait in one queue. Triton ignores a client's own timeout where this is 0."""
+
+
+class Target(enum.Enum):
+    """What the models run on; each has its own settings of the same models."""
+
+    EMBEDDED = "embedded"
+    """The Triton 2.51 of the embedded stack, encoders in the Python backend."""
+
+    PRODUCTION = "production"
+    """Triton 26.05 or later, encoders as TensorRT engines."""
+
+
+def model_configuration(spec: ModelSpec, target: Target = Target.EMBEDDED) -> str:
+    """Return `config.pbtxt` of a composing model that runs in the Python backend."""
+    fields: dict[str, Any] = {
+        **_common(spec, target),
+        # Words of different bucket lengths share a batch: Triton would close it at each change of length.
+        "input": [
+            _tensor(tensor) | ({"allow_ragged_batch": True} if -1 in tensor.dims else {}) for tensor in spec.inputs
+        ],
+        "backend": "python",
+        "instance_group": [{"count": spec.instance_count, "kind": "KIND_CPU"}],
+    }
+    if spec.cached:
+        fields["response_cache"] = {"enable": True}
+    return _text(fields)
+
+
+def engine_configuration(spec: ModelSpec, encoder: EncoderSpec, plan_file: str) -> str:
+    """Return `config.pbtxt` of an encoder that runs as a TensorRT engine.
+
+    CUDA graphs are captured for stated batch sizes, as Triton would take only 1 and the largest on its own. The
+    response cache is left off: it takes tensors in CPU memory, and an engine's output lies on the GPU.
+
+    Args:
+        spec: One of the two encoders.
+        encoder: Its declaration, for the text buckets.
+        plan_file: File name of the engine.
+    """
+    sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128, 256) if size <= spec.max_batch_size]
+    lengths = encoder.text_buckets if any(-1 in tensor.dims for tensor in spec.inputs) else (0,)
+    return _text(
+        {
+            **_common(spec, Target.PRODUCTION),
+            "platform": "tensorrt_plan",
+            "default_model_filename": plan_file,
+            "instance_group": [{"count": spec.instance_count, "kind": "KIND_GPU"}],
+            "optimization": {
+                "cuda": {
+                    "graphs": True,
+                    "graph_spec": [_graph(spec, size, length) for length in lengths for size in sizes],
+                }
+            },
+            "model_warmup": [_warm_up(spec, size, lengths[0]) for size in sizes],
+        }
+    )
+
+
+def _graph(spec: ModelSpec, batch_size: int, length: int) -> dict[str, Any]:
+    shapes = {tensor.name: {"dim": _dims(tensor, length)} for tensor in spec.inputs}
+    return {"batch_size": batch_size, "input": shapes}
+
+
+def _warm_up(spec: ModelSpec, batch_size: int, length: int) -> dict[str, Any]:
+    inputs = {
+        tensor.name: {
+            "data_type": tensor.dtype.config_name,
+            "dims": _dims(tensor, length),
+            "zero_data": True,
+        }
+        for tensor in spec.inputs
+    }
+    return {"name": f"batch {batch_size}", "batch_size": batch_size, "inputs": inputs}
+
+
+def _dims(tensor: TensorSpec, length: int) -> list[int]:
+    return [length if dim == -1 else dim for dim in tensor.dims]
+
+
+def _common(spec: ModelSpec, target: Target) -> dict[str, Any]:
+    queue: dict[str, Any] = {"timeout_action": "REJECT", "default_timeout_microseconds": QUEUE_TIMEOUT_US}
+    # Triton 2.51 crashes (first step) or never answers (later step) when a full queue refuses a step of an ensemble
+    # with two branches; 26.02 mended it. There, only time bounds a queue, which that version survives.
+    if target is Target.PRODUCTION and spec.name.endswith("_preprocess"):
+        queue["max_queue_size"] = MAX_QUEUE_SIZE
+    return {
+        "name": spec.name,
+        "max_batch_size": spec.max_batch_size,
+        "input": [_tensor(tensor) for tensor in spec.inputs],
+        "output": [_tensor(tensor) for tensor in spec.outputs],
+        # Also puts the answers on Triton's thread pool, where an ensemble's next steps are scheduled side by side.
+        "dynamic_batching": {"default_queue_policy": queue},
+    }
+
+
+def ensemble_configuration(spec: EnsembleSpec, models: tuple[ModelSpec, ...]) -> str:
+    """Return `config.pbtxt` of an ensemble; tensors join by name, so every map's key equals its value."""
+    by_name = {model.name: model for model in models}
+    produced = {tensor.name for tensor in spec.inputs}
+    steps = []
+    for name in spec.steps:
+        model = by_name[name]
+        taken = [tensor.name for tensor in model.inputs if tensor.name in produced]
+        produced |= {tensor.name for tensor in model.outputs}
+        steps.append(
+            {
+                "model_name": name,
+                "model_version": -1,
+                "input_map": {tensor: tensor for tensor in taken},
+                "output_map": {tensor.name: tensor.name for tensor in model.outputs},
+            }
+        )
+    return _text(
+        {
+            "name": spec.name,
+            "platform": "ensemble",
+            "max_batch_size": spec.max_batch_size,
+            "input": [_tensor(tensor) for tensor in spec.inputs],
+            "output": [_tensor(tensor) for tensor in spec.outputs],
+            "ensemble_scheduling": {"step": steps},
+        }
+    )
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": spec.name, "data_type": spec.dtype.config_name, "dims": list(spec.dims)}
+    return {**fields, "optional": True} if spec.optional else fields
+
+
+def _text(fields: dict[str, Any]) -> str:
+    config = model_config_pb2.ModelConfig()
+    # The protobuf refuses a misspelt field, which a text template would carry to the server.
+    json_format.ParseDict(fields, config)
+    return HEADER + text_format.MessageToString(config)

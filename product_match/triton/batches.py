@@ -1,0 +1,160 @@
+"""Serves one Triton batch: reads and checks each request, makes one call, answers each request on its own."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from product_match.contract.errors import InvalidRequestError, ProductMatchError
+from product_match.contract.models import ModelSpec
+from product_match.contract.options import ALL_OPTIONS, OptionSpec
+from product_match.contract.tensors import TensorSpec
+from product_match.triton.parameters import parse_parameters
+
+LOGGER = logging.getLogger(__name__)
+
+Tensors = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRequest:
+    """One request of a Triton batch, checked.
+
+    Attributes:
+        tensors: Input tensors by name, batch axis first; an optional input that did not come is absent.
+        parameters: Options by name, as `parse_parameters` returns them.
+        request_id: What the client named the request; may be empty.
+    """
+
+    tensors: Tensors
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Rows in the request."""
+        return len(next(iter(self.tensors.values())))
+
+
+Answer = Tensors | ProductMatchError
+"""The output tensors of one request, or what is wrong with it."""
+
+Handler = Callable[[Sequence[BatchRequest]], Sequence[Answer]]
+
+
+class BatchServer:
+    """Answers Triton batches of one model with a handler that sees only checked requests."""
+
+    def __init__(
+        self, pb_utils: Any, spec: ModelSpec, handler: Handler, options: Sequence[OptionSpec] | None = ALL_OPTIONS
+    ) -> None:
+        """Serve `spec` with `handler`; `options` None leaves parameters unread (encoders take none of their own)."""
+        self._pb_utils = pb_utils
+        self._spec = spec
+        self._handler = handler
+        self._options = options
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer a batch; never raises.
+
+        Args:
+            requests: Triton's InferenceRequest objects.
+
+        Returns:
+            One InferenceResponse for each request, in order. A bad request gets its own error; its neighbours
+            succeed. An unexpected failure answers INTERNAL without details, and its trace goes to the log.
+        """
+        answers: list[Answer | None] = [None] * len(requests)
+        good: list[BatchRequest] = []
+        places: list[int] = []
+        for place, request in enumerate(requests):
+            try:
+                good.append(self._read(request))
+                places.append(place)
+            except ProductMatchError as error:
+                answers[place] = error
+            except Exception:
+                answers[place] = self._unexpected("a request could not be read")
+        if good:
+            for place, answer in zip(places, self._handle(good), strict=True):
+                answers[place] = answer
+        return [self._response(answer) for answer in answers]
+
+    def _read(self, request: Any) -> BatchRequest:
+        tensors: Tensors = {}
+        for spec in self._spec.inputs:
+            tensor = self._pb_utils.get_input_tensor_by_name(request, spec.name)
+            if tensor is not None:
+                tensors[spec.name] = _checked(spec, tensor.as_numpy())
+            elif not spec.optional:
+                raise InvalidRequestError(f"{self._spec.name}: input {spec.name} is missing; send it")
+        if not tensors:
+            names = ", ".join(spec.name for spec in self._spec.inputs)
+            raise InvalidRequestError(f"{self._spec.name}: none of the inputs {names} came; send at least one")
+        parameters = {} if self._options is None else parse_parameters(request.parameters(), self._options)
+        return BatchRequest(tensors=tensors, parameters=parameters, request_id=request.request_id())
+
+    def _handle(self, requests: Sequence[BatchRequest]) -> Sequence[Answer]:
+        try:
+            answers = self._handler(requests)
+            if len(answers) != len(requests):
+                raise RuntimeError(f"{len(answers)} answers to {len(requests)} requests")
+            return answers
+        except ProductMatchError as error:
+            return [error] * len(requests)
+        except Exception:
+            return [self._unexpected("a batch failed")] * len(requests)
+
+    def _unexpected(self, what: str) -> ProductMatchError:
+        LOGGER.error("%s: %s", self._spec.name, what, exc_info=sys.exc_info())
+        return ProductMatchError(f"{self._spec.name}: internal error; the server's log has the details")
+
+    def _response(self, answer: Answer | None) -> Any:
+        if isinstance(answer, dict):
+            try:
+                tensors = [
+                    self._pb_utils.Tensor(spec.name, _checked(spec, answer[spec.name])) for spec in self._spec.outputs
+                ]
+                return self._pb_utils.InferenceResponse(output_tensors=tensors)
+            except Exception:
+                answer = self._unexpected("an answer does not fit its declaration")
+        error = answer if answer is not None else self._unexpected("a request has no answer")
+        code = getattr(self._pb_utils.TritonError, error.triton_code)
+        return self._pb_utils.InferenceResponse(output_tensors=[], error=self._pb_utils.TritonError(str(error), code))
+
+
+def _checked(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
+    if not spec.accepts(array.shape):
+        raise InvalidRequestError(f"{spec.name}: expected shape [n, {_dims(spec)}], got {list(array.shape)}")
+    if array.dtype != spec.dtype.numpy:
+        raise InvalidRequestError(f"{spec.name}: expected {spec.dtype.value}, got {array.dtype}")
+    return array
+
+
+def _dims(spec: TensorSpec) -> str:
+    return ", ".join("any" if dim == -1 else str(dim) for dim in spec.dims)
+
+
+def split_rows(array: NDArray[Any], requests: Sequence[BatchRequest]) -> list[NDArray[Any]]:
+    """Split rows that were computed together back to their requests."""
+    ends = np.cumsum([request.rows for request in requests])[:-1]
+    return np.split(array, ends)
+
+
+def joined_rows(requests: Sequence[BatchRequest], name: str) -> NDArray[Any]:
+    """Join one tensor of several requests along the batch axis; a single request's array is not copied."""
+    arrays = [request.tensors[name] for request in requests]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def bytes_column(rows: Sequence[bytes]) -> NDArray[np.object_]:
+    """Return rows as a BYTES tensor [n, 1]."""
+    column = np.empty((len(rows), 1), np.object_)
+    column[:, 0] = rows
+    return column

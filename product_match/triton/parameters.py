@@ -1,0 +1,131 @@
+"""Reads request parameters: typed from JSON and gRPC, strings from HTTP headers, one parser for both."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from product_match.contract import limits
+from product_match.contract.errors import InvalidRequestError
+from product_match.contract.options import ALL_OPTIONS, OptionSpec, OptionType
+
+_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
+
+
+def parse_parameters(text: str, options: Sequence[OptionSpec] = ALL_OPTIONS) -> dict[str, Any]:
+    """Read the parameters of one request.
+
+    Args:
+        text: What `InferenceRequest.parameters()` returns: a JSON object, or nothing.
+        options: The options that the model takes.
+
+    Returns:
+        The given options by name: int, float, bool, tuple of names, or the decoded JSON.
+
+    Raises:
+        InvalidRequestError: An unknown parameter, or a value of the wrong type or out of range.
+    """
+    given: Mapping[str, Any] = json.loads(text) if text else {}
+    if not given:
+        return {}
+    known = {option.name: option for option in options}
+    parsed = {}
+    for name, value in given.items():
+        # A header arrives as the client spelt it, and some proxies drop names with an underscore.
+        option = known.get(name.lower().replace("-", "_"))
+        if option is None:
+            raise InvalidRequestError(
+                f"parameter `{name:.60}` is not known here; known are {', '.join(sorted(known))}; "
+                "remove it or correct its name"
+            )
+        parsed[option.name] = _READERS[option.type](option, value)
+    return parsed
+
+
+def _wrong(option: OptionSpec, expected: str, value: object) -> InvalidRequestError:
+    return InvalidRequestError(f"{option.name}: expected {expected}, got {value!r:.80}")
+
+
+def _range(option: OptionSpec) -> str:
+    return f"from {option.minimum:,g} to {option.maximum:,g}"
+
+
+def _integer(option: OptionSpec, value: object) -> int:
+    expected = f"a whole number {_range(option)}"
+    if isinstance(value, str):
+        try:
+            value = int(value.strip())
+        except ValueError as error:
+            raise _wrong(option, expected, value) from error
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong(option, expected, value)
+    _check_range(option, expected, value)
+    return value
+
+
+def _number(option: OptionSpec, value: object) -> float:
+    expected = f"a number {_range(option)}"
+    if isinstance(value, str):
+        try:
+            value = float(value.strip())
+        except ValueError as error:
+            raise _wrong(option, expected, value) from error
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _wrong(option, expected, value)
+    _check_range(option, expected, value)
+    return float(value)
+
+
+def _check_range(option: OptionSpec, expected: str, value: float) -> None:
+    low = -math.inf if option.minimum is None else option.minimum
+    high = math.inf if option.maximum is None else option.maximum
+    if not low <= value <= high:
+        raise _wrong(option, expected, value)
+
+
+def _boolean(option: OptionSpec, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise _wrong(option, "true or false", value)
+
+
+def _names(option: OptionSpec, value: object) -> tuple[str, ...]:
+    if not isinstance(value, str):
+        raise _wrong(option, "names, comma separated", value)
+    if value.strip() == "-":
+        return ()
+    names = tuple(name.strip() for name in value.split(","))
+    if not all(names):
+        raise _wrong(option, "names, comma separated, none of them empty", value)
+    return names
+
+
+def _json(option: OptionSpec, value: object) -> object:
+    if not isinstance(value, str):
+        raise _wrong(option, "a JSON object, as a string", value)
+    if len(value) > limits.MAX_FILTER_BYTES:
+        raise InvalidRequestError(
+            f"{option.name}: {len(value):,} characters of JSON, the limit is {limits.MAX_FILTER_BYTES:,}; shorten it"
+        )
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"{option.name}: not valid JSON ({error}); send a JSON object") from error
+
+
+_READERS = {
+    OptionType.INTEGER: _integer,
+    OptionType.NUMBER: _number,
+    OptionType.BOOLEAN: _boolean,
+    OptionType.NAMES: _names,
+    OptionType.JSON: _json,
+}

@@ -1,0 +1,106 @@
+"""The handlers of the preprocessing and encoder models: whole batches in, an answer for each request out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from product_match.contract.encoder import EncoderSpec
+from product_match.contract.errors import InvalidRequestError
+from product_match.contract.models import EOT_INDEX, IMAGE_BYTES, IMAGE_GIVEN, QUERY_TEXT, TEXT_GIVEN, ModelSpec
+from product_match.encoding.session import EncoderSession
+from product_match.preprocessing.images import ImagePreprocessor
+from product_match.preprocessing.texts import TextPreprocessor, decode_text
+from product_match.triton.batches import Answer, BatchRequest, joined_rows, split_rows
+
+
+class ImagePreprocessService:
+    """Answers `image_preprocess`: photos of all requests are decoded side by side."""
+
+    def __init__(self, encoder: EncoderSpec, preprocessor: ImagePreprocessor) -> None:
+        """Use `preprocessor`; a row without a photo becomes constant grey pixels, marked as not given."""
+        side = encoder.image_size_px
+        self._dummy: NDArray[np.uint8] = np.full((side, side, 3), 127, np.uint8)
+        self._preprocessor = preprocessor
+
+    def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
+        """Preprocess the photos of all requests."""
+        rows: list[bytes] = [row for request in requests for row in request.tensors[IMAGE_BYTES.name][:, 0]]
+        decoded = iter(self._preprocessor.preprocess([row for row in rows if row]))
+        pixels = [next(decoded) if row else self._dummy for row in rows]
+        given = np.asarray([bool(row) for row in rows]).reshape(-1, 1)
+        answers: list[Answer] = []
+        start = 0
+        for request in requests:
+            part = slice(start, start + request.rows)
+            answers.append(_stacked(pixels[part], given[part]))
+            start += request.rows
+        return answers
+
+
+def _stacked(pixels: Sequence[NDArray[np.uint8] | InvalidRequestError], given: NDArray[np.bool_]) -> Answer:
+    good = [row for row in pixels if not isinstance(row, InvalidRequestError)]
+    if len(good) < len(pixels):
+        return _first_error(pixels)
+    return {"pixel_values": np.stack(good), IMAGE_GIVEN.name: given}
+
+
+def _first_error(rows: Sequence[object]) -> InvalidRequestError:
+    place, error = next((n, row) for n, row in enumerate(rows) if isinstance(row, InvalidRequestError))
+    return error if len(rows) == 1 else InvalidRequestError(f"row {place}: {error}")
+
+
+class TextPreprocessService:
+    """Answers `text_preprocess`."""
+
+    def __init__(self, preprocessor: TextPreprocessor) -> None:
+        """Use `preprocessor`; a row without words becomes one constant word, marked as not given."""
+        self._preprocessor = preprocessor
+
+    def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
+        """Tokenise the words of all requests."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: BatchRequest) -> Answer:
+        rows: list[bytes] = list(request.tensors[QUERY_TEXT.name][:, 0])
+        texts = [_attempt(row) if row else "a" for row in rows]
+        good = [text for text in texts if isinstance(text, str)]
+        if len(good) < len(texts):
+            return _first_error(texts)
+        tokens = self._preprocessor.tokenize(good)
+        given = np.asarray([bool(row) for row in rows]).reshape(-1, 1)
+        return {"input_ids": tokens.input_ids, EOT_INDEX.name: tokens.eot_index, TEXT_GIVEN.name: given}
+
+
+def _attempt(data: bytes) -> str | InvalidRequestError:
+    try:
+        return decode_text(data)
+    except InvalidRequestError as error:
+        return error
+
+
+class EncoderService:
+    """Answers `image_encoder` and `text_encoder`: one run for all requests of the batch that have the same shape."""
+
+    def __init__(self, spec: ModelSpec, session: EncoderSession) -> None:
+        """Run `session`, which fits `spec`."""
+        self._spec = spec
+        self._session = session
+
+    def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
+        """Encode the rows of all requests; words come padded to different lengths, and each length is a run."""
+        first = self._spec.inputs[0].name
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for place, request in enumerate(requests):
+            groups.setdefault(request.tensors[first].shape[1:], []).append(place)
+        answers: list[Answer] = [{}] * len(requests)
+        for places in groups.values():
+            alike = [requests[place] for place in places]
+            embeds = self._session.encode(
+                {tensor.name: joined_rows(alike, tensor.name) for tensor in self._spec.inputs}
+            )
+            for place, part in zip(places, split_rows(embeds, alike), strict=True):
+                answers[place] = {self._spec.outputs[0].name: part}
+        return answers
