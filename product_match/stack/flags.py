@@ -1,0 +1,132 @@
+"""Triton's command line, declared once for the embedded server and for production.
+
+A flag names the Triton version that brought it, so that the same declaration starts the embedded 2.51 and the newer
+one in the container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from product_match.contract import options
+
+Version = tuple[int, int]
+
+EMBEDDED_VERSION: Final[Version] = (2, 51)
+"""The Triton inside the nvidia-pytriton wheel."""
+
+LEAST_PRODUCTION_VERSION: Final[Version] = (2, 69)
+"""Release 26.05: there a full queue refuses, a model's death is seen, and clients' shared memory is off."""
+
+RESTRICTED_APIS: Final = ("shared-memory", "model-repository", "logging", "trace")
+ADMIN_HEADER: Final = "product-match-admin"
+MIB: Final = 1024 * 1024
+HTTP_INPUT_BYTES: Final = 128 * MIB
+"""Largest HTTP request in production: a full batch of two-megabyte photos. The embedded version knows no limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """One flag.
+
+    Attributes:
+        name: Without the dashes.
+        value: None for a switch.
+        since: The Triton version that brought it.
+    """
+
+    name: str
+    value: str | int | Path | None = None
+    since: Version = (2, 0)
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"--{self.name}"
+        value = str(self.value).lower() if isinstance(self.value, bool) else self.value
+        return f"--{self.name}={value}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """Where Triton listens.
+
+    Attributes:
+        address: Interface.
+        http_port: Port of HTTP.
+        grpc_port: Port of gRPC.
+        metrics_port: Port of Prometheus metrics.
+    """
+
+    address: str
+    http_port: int = 8000
+    grpc_port: int = 8001
+    metrics_port: int = 8002
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What Triton may take.
+
+    Attributes:
+        shared_memory_step: Bytes that each Python process's region starts with and grows by; it never shrinks.
+        cache_bytes: Size of the response cache.
+    """
+
+    shared_memory_step: int = 4 * MIB
+    cache_bytes: int = 64 * MIB
+
+
+def serving_flags(
+    *,
+    model_repository: Path,
+    listener: Listener,
+    memory: Memory,
+    admin_key: str,
+    exit_timeout_s: int,
+    load_threads: int,
+) -> list[Flag]:
+    """Return the flags of every Triton of this project.
+
+    Args:
+        model_repository: The models; all are loaded at the start, and none later.
+        listener: Where it listens.
+        memory: What it may take.
+        admin_key: Header value that the restricted APIs ask for.
+        exit_timeout_s: Longest wait for requests in flight at the end.
+        load_threads: Models that load at the same time.
+    """
+    restriction = f"{','.join(RESTRICTED_APIS)}:{ADMIN_HEADER}={admin_key}"
+    return [
+        Flag(name="id", value="product-match"),
+        Flag(name="model-repository", value=model_repository),
+        Flag(name="model-control-mode", value="none"),
+        Flag(name="disable-auto-complete-config"),
+        Flag(name="strict-readiness", value=True),
+        Flag(name="exit-on-error", value=True),
+        Flag(name="exit-timeout-secs", value=exit_timeout_s),
+        Flag(name="model-load-thread-count", value=load_threads),
+        Flag(name="backend-config", value=f"python,shm-default-byte-size={memory.shared_memory_step}"),
+        Flag(name="backend-config", value=f"python,shm-growth-byte-size={memory.shared_memory_step}"),
+        Flag(name="cache-config", value=f"local,size={memory.cache_bytes}"),
+        Flag(name="http-address", value=listener.address),
+        Flag(name="http-port", value=listener.http_port),
+        Flag(name="http-header-forward-pattern", value=options.header_pattern()),
+        Flag(name="http-restricted-api", value=restriction),
+        Flag(name="http-max-input-size", value=HTTP_INPUT_BYTES, since=(2, 60)),
+        Flag(name="grpc-address", value=listener.address),
+        Flag(name="grpc-port", value=listener.grpc_port),
+        Flag(name="grpc-header-forward-pattern", value=options.header_pattern()),
+        Flag(name="grpc-restricted-protocol", value=restriction),
+        Flag(name="metrics-address", value=listener.address),
+        Flag(name="metrics-port", value=listener.metrics_port),
+        Flag(name="allow-client-shm", value=False, since=(2, 69)),
+        Flag(name="log-format", value="ISO8601"),
+    ]
+
+
+def arguments(flags: Sequence[Flag], version: Version) -> list[str]:
+    """Return the command line arguments that a Triton of `version` knows."""
+    return [str(flag) for flag in flags if flag.since <= version]

@@ -1,0 +1,257 @@
+"""The state directory: one server at a time, one encoder, and everything that a server writes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import signal
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from product_match.contract.errors import ConfigError, StackError
+from product_match.stack.platforms import SHARED_MEMORY
+from product_match.stack.processes import process_alive, wait_until_gone
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_STATE_DIRECTORY: Final = Path(".state")
+LOCK_FILE: Final = "lock"
+STATE_FILE: Final = "state.json"
+ENDPOINTS_FILE: Final = "endpoints.json"
+_UNIX_PATH_BYTES: Final = 100
+_ORPHAN_WAIT_S: Final = 3.0
+_WRITE_WAIT_S: Final = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoints:
+    """Where a running stack answers; `endpoints.json` holds the same for clients."""
+
+    http: str
+    grpc: str
+    metrics: str
+    mongodb: str
+    encoder: str
+    pid: int
+
+
+class StateDirectory:
+    """What one server keeps on disk, and the lock that keeps a second one out."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._lock: int | None = None
+
+    @property
+    def logs(self) -> Path:
+        """Logs, one file for each process."""
+        return self.path / "logs"
+
+    @property
+    def documents(self) -> Path:
+        """Files of the document store."""
+        return self.path / "documents"
+
+    @property
+    def index(self) -> Path:
+        """Files of the vector index."""
+        return self.path / "index"
+
+    @property
+    def backends(self) -> Path:
+        """Triton's backend directory."""
+        return self.path / "backends"
+
+    @property
+    def model_repository(self) -> Path:
+        """The assembled model repository."""
+        return self.path / "model_repository"
+
+    @property
+    def lock_descriptor(self) -> int:
+        """Descriptor that every child inherits, so that the lock outlives a killed parent as long as they do."""
+        if self._lock is None:
+            raise StackError(f"the state directory {self.path} is not locked; call lock() first")
+        return self._lock
+
+    @property
+    def shared_memory_prefix(self) -> str:
+        """Start of the names of this server's shared memory: no other directory's, no copy's, no container's."""
+        status = self.path.stat()
+        identity = f"{self.path}:{status.st_dev}:{status.st_ino}"
+        return f"product_match_{hashlib.sha256(identity.encode()).hexdigest()[:12]}_"
+
+    @property
+    def owner_socket(self) -> Path:
+        """Unix socket of the index's owner; in the temporary directory where the state's path is too long for one."""
+        path = self.path / "owner.sock"
+        if len(os.fsencode(path)) < _UNIX_PATH_BYTES:
+            return path
+        return Path(tempfile.gettempdir()) / f"{self.shared_memory_prefix}{os.getuid()}.sock"
+
+    def lock(self) -> None:
+        """Take the directory, making it if needed, and clear what a killed server left behind.
+
+        Raises:
+            ConfigError: The directory cannot be made or written.
+            StackError: Another server is using it.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"the state directory {self.path} cannot be used ({error.strerror}); give another with --state-dir"
+            ) from error
+        if not (_try_lock(descriptor) or self._outlive_orphans(descriptor)):
+            os.close(descriptor)
+            raise StackError(self._describe_holder())
+        self._lock = descriptor
+        self._write_holder({})
+        self.clear_leftovers()
+        for directory in (self.logs, self.documents, self.index):
+            directory.mkdir(mode=0o700, exist_ok=True)
+
+    def announce(self, endpoints: Endpoints) -> None:
+        """Write where the server answers, for clients and for a second server's message."""
+        self._write_holder(asdict(endpoints))
+        _write_json(self.path / ENDPOINTS_FILE, asdict(endpoints))
+
+    def release(self) -> None:
+        """Give the directory back."""
+        if self._lock is None:
+            return
+        self.clear_leftovers()
+        os.ftruncate(self._lock, 0)
+        os.close(self._lock)
+        self._lock = None
+
+    def check_encoder(self, identity: str) -> None:
+        """Refuse an encoder whose vectors would not fit those in the directory.
+
+        Raises:
+            ConfigError: The directory was made with another encoder, or its state cannot be read.
+        """
+        known = self.encoder
+        if known is not None and known != identity:
+            raise ConfigError(
+                f"the state directory {self.path} holds a catalogue of the encoder {known}, but this server "
+                f"starts with {identity}, whose vectors mean something else; "
+                "give the old encoder with --encoder, or another directory with --state-dir: with both servers up, "
+                "`product-match export --url OLD | product-match index - --url NEW` encodes the catalogue again"
+            )
+
+    @property
+    def encoder(self) -> str | None:
+        """Identity of the encoder that made the catalogue; None in a new directory."""
+        value = _read_json(self.path / STATE_FILE).get("encoder")
+        return str(value) if value else None
+
+    def set_encoder(self, identity: str) -> None:
+        """Remember the encoder that the catalogue is made with."""
+        _write_json(self.path / STATE_FILE, {"encoder": identity})
+
+    def _outlive_orphans(self, descriptor: int) -> bool:
+        """Take the lock from children that outlived their killed parent; they hold the same lock."""
+        deadline = time.monotonic() + _ORPHAN_WAIT_S
+        while self._holder_is_dead():
+            orphans = self._lock_holders()
+            for pid in orphans:
+                logger.warning("process %s outlived its server and is killed", pid)
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            wait_until_gone(orphans, timeout_s=1.0)
+            if _try_lock(descriptor):
+                return True
+            if time.monotonic() > deadline:
+                return False
+        return False
+
+    def _holder_is_dead(self) -> bool:
+        """Say whether the process written in the lock is gone; one that has just locked is given time to write."""
+        first = self._read_holder().get("pid")
+        if first is not None and process_alive(int(first)):
+            return False
+        time.sleep(_WRITE_WAIT_S)
+        second = self._read_holder().get("pid")
+        return second is not None and first == second and not process_alive(int(second))
+
+    def _lock_holders(self) -> list[int]:
+        """Return the processes, this one aside, that have the lock file open."""
+        lock_file = str(self.path / LOCK_FILE)
+        holders: set[int] = set()
+        for process in Path("/proc").iterdir():
+            if not process.name.isdigit():
+                continue
+            with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
+                if any(str(link.readlink()) == lock_file for link in (process / "fd").iterdir()):
+                    holders.add(int(process.name))
+        return sorted(holders - {os.getpid()})
+
+    def clear_leftovers(self) -> None:
+        """Remove what only a running server needs, and what a killed one left: shared memory, socket, endpoints."""
+        self.clear_shared_memory()
+        for file in (self.owner_socket, self.path / ENDPOINTS_FILE):
+            file.unlink(missing_ok=True)
+
+    def clear_shared_memory(self) -> None:
+        """Remove the shared memory of models' processes that were killed; call it while none runs."""
+        for leftover in SHARED_MEMORY.glob(self.shared_memory_prefix + "*"):
+            leftover.unlink(missing_ok=True)
+
+    def _describe_holder(self) -> str:
+        holder = self._read_holder()
+        where = ", ".join(f"{name} {holder[name]}" for name in ("http", "grpc", "metrics") if name in holder)
+        who = f"process {holder['pid']}" if "pid" in holder else f"process {self._lock_holders() or 'unknown'}"
+        return (
+            f"another server is using the state directory {self.path}: {who}"
+            f"{f', which answers on {where}' if where else ', which is still starting'}; "
+            "use that one, stop it, or give another directory with --state-dir"
+        )
+
+    def _read_holder(self) -> dict[str, Any]:
+        return _read_json(self.path / LOCK_FILE)
+
+    def _write_holder(self, fields: dict[str, Any]) -> None:
+        """Write who holds the lock into the lock file itself; it must stay the same file."""
+        text = json.dumps({"pid": os.getpid(), **fields}).encode()
+        os.ftruncate(self.lock_descriptor, 0)
+        os.pwrite(self.lock_descriptor, text, 0)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    if not text.strip():
+        return {}
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} is damaged ({error}); remove it or give another directory with --state-dir"
+        ) from error
+    return fields if isinstance(fields, dict) else {}
+
+
+def _write_json(path: Path, fields: dict[str, Any]) -> None:
+    """Replace a file in one step, so that a reader never sees half of it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)

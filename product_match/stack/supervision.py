@@ -1,0 +1,162 @@
+"""Keeps the processes of a running stack up: what is restarted, how often, and when to give up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from product_match.contract.errors import StackError
+from product_match.stack import logs
+from product_match.stack.processes import ChildProcess, children_of, process_alive
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartPolicy:
+    """How often a process may die.
+
+    Attributes:
+        limit: Deaths within the window that are answered with a restart; one more ends the stack.
+        window_s: How long a death counts.
+        first_delay_s: Wait before the first restart; it doubles with each further one in the window.
+        longest_delay_s: The longest wait.
+    """
+
+    limit: int = 5
+    window_s: float = 120.0
+    first_delay_s: float = 0.1
+    longest_delay_s: float = 5.0
+
+
+class DeathRecord:
+    """Counts the deaths of one process and says when it may start again."""
+
+    def __init__(self, policy: RestartPolicy) -> None:
+        self._policy = policy
+        self._deaths: list[float] = []
+
+    def add(self, now: float) -> float | None:
+        """Note a death; return the seconds to wait before the restart, or None if it died too often."""
+        policy = self._policy
+        self._deaths = [death for death in self._deaths if now - death < policy.window_s] + [now]
+        if len(self._deaths) > policy.limit:
+            return None
+        return float(min(policy.first_delay_s * 2 ** (len(self._deaths) - 1), policy.longest_delay_s))
+
+    def describe(self) -> str:
+        """Say how often it died."""
+        return f"it died {len(self._deaths)} times within {self._policy.window_s:g} s and is not started again"
+
+
+class RestartedProcess:
+    """A process that is started again when it ends: the document store."""
+
+    def __init__(
+        self,
+        *,
+        child: ChildProcess,
+        restart: Callable[[], None],
+        policy: RestartPolicy,
+        report: Callable[[str], None],
+    ) -> None:
+        self._child = child
+        self._restart = restart
+        self._deaths = DeathRecord(policy)
+        self._report = report
+        self._restart_at: float | None = None
+
+    def check(self, now: float) -> None:
+        """Look after the process.
+
+        Args:
+            now: Seconds on a clock that only goes forward.
+
+        Raises:
+            StackError: It died too often.
+        """
+        if self._child.running:
+            return
+        if self._restart_at is None:
+            delay = self._deaths.add(now)
+            if delay is None:
+                raise StackError(f"{self._deaths.describe()}: {self._child.describe_end()}")
+            self._restart_at = now + delay
+            logger.warning("%s", self._child.describe_end())
+            self._report(f"{self._child.name} ended and is started again")
+        if now >= self._restart_at:
+            self._restart_at = None
+            self._restart()
+
+
+class ModelServer:
+    """Triton and the processes of its Python models.
+
+    Triton's own end is final. The death of a model's process is not seen by this Triton: it stays ready, and every
+    request to the model fails until Triton itself is started again, which is done here.
+    """
+
+    def __init__(
+        self,
+        *,
+        child: ChildProcess,
+        is_ready: Callable[[], bool],
+        restart: Callable[[], None],
+        policy: RestartPolicy,
+        start_timeout_s: float,
+        report: Callable[[str], None],
+    ) -> None:
+        self._child = child
+        self._is_ready = is_ready
+        self._restart = restart
+        self._deaths = DeathRecord(policy)
+        self._start_timeout_s = start_timeout_s
+        self._report = report
+        self._models: dict[int, str] = {}
+        self._starting_since: float | None = None
+
+    def note_models(self) -> None:
+        """Remember the models' processes; call it once Triton is ready."""
+        children = children_of(self._child.pid)
+        self._models = {pid: _model_name(command) for pid, command in children.items()}
+
+    def check(self, now: float) -> None:
+        """Look after Triton and its models.
+
+        Args:
+            now: Seconds on a clock that only goes forward.
+
+        Raises:
+            StackError: Triton ended, a model's process died too often, or Triton is not ready again in time.
+        """
+        if not self._child.running:
+            raise StackError(self._child.describe_end())
+        if self._starting_since is not None:
+            self._check_restart(now, self._starting_since)
+            return
+        dead = sorted(name for pid, name in self._models.items() if not process_alive(pid))
+        if dead:
+            what = f"the process of the model {', '.join(dead)} died; {logs.describe(self._child.log_file)}"
+            if self._deaths.add(now) is None:
+                raise StackError(f"{self._deaths.describe()}: {what}")
+            logger.warning("%s", what)
+            self._report(f"the process of the model {', '.join(dead)} died; starting Triton again")
+            self._starting_since = now
+            self._restart()
+
+    def _check_restart(self, now: float, since: float) -> None:
+        if self._is_ready():
+            self._starting_since = None
+            self.note_models()
+            self._report(f"Triton is ready again after {now - since:.1f} s")
+        elif now - since > self._start_timeout_s:
+            raise StackError(
+                f"Triton was not ready again after {self._start_timeout_s:g} s; {logs.describe(self._child.log_file)}"
+            )
+
+
+def _model_name(command: list[str]) -> str:
+    """Return the model of a stub's command line: `stub .../NAME/VERSION/model.py ...`."""
+    return Path(command[1]).parent.parent.name if len(command) > 1 else command[0]
