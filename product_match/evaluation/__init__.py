@@ -1,0 +1,1 @@
+"""How well a catalogue is matched: a fixed split, rankings, and the figures over them."""
