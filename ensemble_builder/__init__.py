@@ -1,0 +1,1 @@
+"""Turns a checkpoint into encoders and a model repository."""

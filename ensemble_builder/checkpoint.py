@@ -1,0 +1,181 @@
+"""A checkpoint on disk: found, checked for completeness, hashed and loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from product_match.contract.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE: Final = "config.json"
+PREPROCESSOR_FILE: Final = "preprocessor_config.json"
+TOKENIZER_CONFIG_FILE: Final = "tokenizer_config.json"
+WEIGHTS_FILE: Final = "model.safetensors"
+WEIGHTS_INDEX_FILE: Final = "model.safetensors.index.json"
+HUB_FILES: Final = ("*.json", "*.txt", "*.model", "*.safetensors")
+"""What is fetched from the hub: no pickled weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A folder in Hugging Face format whose files are all there.
+
+    Attributes:
+        directory: The folder.
+        name: Short name, which the encoder keeps.
+        source: What the user gave: a folder or a hub id.
+        config: Content of config.json.
+        preprocessor: Content of preprocessor_config.json.
+        weight_files: The safetensors files, in the order of their names.
+        tokenizer_class: From tokenizer_config.json, where there is one.
+    """
+
+    directory: Path
+    name: str
+    source: str
+    config: Mapping[str, Any]
+    preprocessor: Mapping[str, Any]
+    weight_files: tuple[Path, ...]
+    tokenizer_class: str = ""
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """SHA-256 over the weight files, in hex."""
+        digest = hashlib.sha256()
+        for path in self.weight_files:
+            with path.open("rb") as stream:
+                for block in iter(lambda stream=stream: stream.read(1 << 22), b""):  # type: ignore[misc]
+                    digest.update(block)
+        return digest.hexdigest()
+
+
+def open_checkpoint(source: str, name: str | None = None) -> Checkpoint:
+    """Find a checkpoint and check that it is whole.
+
+    Args:
+        source: A folder, or the id of a model on the Hugging Face hub.
+        name: Short name; the folder's or the model's by default.
+
+    Raises:
+        CheckpointError: Not found, or a file is missing or damaged.
+    """
+    directory = Path(source)
+    if not directory.is_dir():
+        directory = _download(source)
+    config = _json_object(directory, CONFIG_FILE)
+    preprocessor = _json_object(directory, PREPROCESSOR_FILE)
+    weight_files = _weight_files(directory)
+    for path in weight_files:
+        check_safetensors(path)
+    short = name or (Path(source).resolve().name if Path(source).is_dir() else source.rsplit("/", 1)[-1])
+    return Checkpoint(
+        directory=directory,
+        name=short.replace("_", "-").replace("@", "-"),
+        source=source,
+        config=config,
+        preprocessor=preprocessor,
+        weight_files=weight_files,
+        tokenizer_class=_tokenizer_class(directory),
+    )
+
+
+def _tokenizer_class(directory: Path) -> str:
+    if not (directory / TOKENIZER_CONFIG_FILE).is_file():
+        return ""
+    return str(_json_object(directory, TOKENIZER_CONFIG_FILE).get("tokenizer_class") or "")
+
+
+def _download(source: str) -> Path:
+    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+        raise CheckpointError(
+            f"checkpoint {source}: no such folder; give a folder that holds {CONFIG_FILE}, or a hub id such as "
+            "openai/clip-vit-base-patch32"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=list(HUB_FILES)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"checkpoint {source}: there is no such folder, and the hub did not give a model of this name "
+            f"({type(error).__name__}: {str(error).splitlines()[0]:.200}); check the name and the network, or "
+            "download the model elsewhere and give its folder"
+        ) from error
+
+
+def _json_object(directory: Path, file: str) -> dict[str, Any]:
+    path = directory / file
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(
+            f"checkpoint {directory}: {file} cannot be read ({error.strerror}); a checkpoint needs {CONFIG_FILE}, "
+            f"{PREPROCESSOR_FILE}, {WEIGHTS_FILE} and a tokenizer"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {directory}: {file} is not JSON ({error}); download it again") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"checkpoint {directory}: {file} must hold a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _weight_files(directory: Path) -> tuple[Path, ...]:
+    if (directory / WEIGHTS_FILE).is_file():
+        return (directory / WEIGHTS_FILE,)
+    if not (directory / WEIGHTS_INDEX_FILE).is_file():
+        raise CheckpointError(
+            f"checkpoint {directory}: {WEIGHTS_FILE} is missing; weights are read from safetensors only, so convert "
+            "pytorch_model.bin with `model.save_pretrained(...)` first"
+        )
+    index = _json_object(directory, WEIGHTS_INDEX_FILE)
+    names = sorted(set(index.get("weight_map", {}).values()))
+    missing = [name for name in names if not (directory / name).is_file()]
+    if missing or not names:
+        raise CheckpointError(
+            f"checkpoint {directory}: {WEIGHTS_INDEX_FILE} names {', '.join(missing) or 'no file'}, which is not "
+            "there; download the checkpoint again"
+        )
+    return tuple(directory / name for name in names)
+
+
+def read_safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
+    """Return the header of a safetensors file, and where its data starts.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as stream:
+            length: int = struct.unpack("<Q", stream.read(8))[0]
+            if length + 8 > size:
+                raise ValueError(f"the header should have {length} bytes")
+            header: dict[str, Any] = json.loads(stream.read(length))
+    except (ValueError, struct.error) as error:
+        raise CheckpointError(f"{path}: damaged safetensors file ({error}); download it again") from error
+    return header, 8 + length
+
+
+def check_safetensors(path: Path) -> None:
+    """Check that a safetensors file has all the bytes that its header promises.
+
+    Raises:
+        CheckpointError: The file is damaged or cut off.
+    """
+    header, start = read_safetensors_header(path)
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    expected, size = start + max(ends, default=0), path.stat().st_size
+    if size != expected:
+        raise CheckpointError(
+            f"{path}: damaged safetensors file, {size:,} bytes where its header says {expected:,}; download it again"
+        )

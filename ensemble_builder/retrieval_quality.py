@@ -1,0 +1,163 @@
+"""What a precision costs in retrieval, and how an encoder's cosines map to scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ensemble_builder.embeddings import Encoders, Samples
+from ensemble_builder.report import BuildReport
+from product_match.contract.encoder import SimilarityScale, SimilarityScales
+from product_match.contract.errors import PrecisionError
+
+OVERLAP_LIMIT: Final = 0.95
+PRECISION_LOSS_LIMIT: Final = 0.01
+LEAST_PHOTOS: Final = 50
+"""With fewer photos, ten neighbours are too large a part of the catalogue for their overlap to tell anything."""
+LEAST_SPAN: Final = 0.01
+"""A measured scale whose ends are closer than this says that the encoder tells nothing apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """Photos and their words after encoding.
+
+    Attributes:
+        images: [n, D], rows of length 1.
+        words: [n, D], or None where the photos have no words.
+        labels: One for each row.
+    """
+
+    images: NDArray[np.float32]
+    words: NDArray[np.float32] | None
+    labels: tuple[str, ...]
+
+
+def embed(encoders: Encoders, samples: Samples) -> Embedded:
+    """Encode the samples."""
+    words = encoders.texts(samples) if samples.has_words else None
+    return Embedded(images=encoders.images(samples), words=words, labels=samples.labels)
+
+
+def neighbours(
+    queries: NDArray[np.float32], catalogue: NDArray[np.float32], count: int, *, leave_out_self: bool
+) -> NDArray[np.int64]:
+    """Return the places of the `count` rows of `catalogue` nearest to each query, best first."""
+    scores = queries.astype(np.float64) @ catalogue.astype(np.float64).T
+    if leave_out_self:
+        np.fill_diagonal(scores, -np.inf)
+    return np.argsort(-scores, axis=1, kind="stable")[:, :count]
+
+
+def overlap(left: NDArray[np.int64], right: NDArray[np.int64]) -> float:
+    """Return the mean share of neighbours that both have."""
+    shares = [len(set(a) & set(b)) / len(a) for a, b in zip(left.tolist(), right.tolist(), strict=True)]
+    return float(np.mean(shares))
+
+
+def precision(found: NDArray[np.int64], labels: Sequence[str]) -> float:
+    """Return the mean share of the found rows that have the query's label."""
+    names = np.asarray(labels)
+    return float((names[found] == names[:, None]).mean())
+
+
+def check_retrieval(full: Embedded, lower: Embedded, report: BuildReport, name: str) -> None:
+    """Compare the answers of lower-precision encoders with those of the FP32 ones.
+
+    Args:
+        full: From the FP32 encoders.
+        lower: From the others, of the same samples.
+        report: Takes the figures.
+        name: Of the precision, for messages.
+
+    Raises:
+        PrecisionError: Too few photos to tell, or too much quality is lost.
+    """
+    if len(full.images) < LEAST_PHOTOS:
+        raise PrecisionError(
+            f"{name}: its quality is measured on at least {LEAST_PHOTOS} photos, got {len(full.images)}; give a "
+            "folder with --photos"
+        )
+    checks = []
+    for kind, left, right in (("photos", full.images, lower.images), ("words", full.words, lower.words)):
+        if left is not None and right is not None:
+            report.note_figure(
+                f"{kind} against FP32, mean cosine", float((left * right).sum(axis=1).mean()), len(left)
+            )
+    labelled = len(set(full.labels)) > 1
+    for direction, queries, lower_queries, alone in (
+        ("photo to photos", full.images, lower.images, True),
+        ("words to photos", full.words, lower.words, False),
+    ):
+        if queries is None or lower_queries is None:
+            continue
+        before = neighbours(queries, full.images, 10, leave_out_self=alone)
+        after = neighbours(lower_queries, lower.images, 10, leave_out_self=alone)
+        count = len(queries)
+        checks.append(report.at_least(f"{direction}, overlap@10", overlap(before, after), OVERLAP_LIMIT, count))
+        if labelled:
+            loss = precision(before[:, :5], full.labels) - precision(after[:, :5], full.labels)
+            what = f"{direction}, loss in precision@5"
+            checks.append(report.at_most(what, loss, PRECISION_LOSS_LIMIT, count))
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        raise PrecisionError(
+            f"{name} loses too much on {len(full.images)} photos: "
+            + "; ".join(f"{check.name} is {check.value:.4f}, must be {check.limit}" for check in failed)
+            + "; build FP32 (or FP16 for TensorRT), or calibrate on more photos of your own with --photos"
+        )
+
+
+def measure_scales(embedded: Embedded, defaults: SimilarityScales, report: BuildReport) -> SimilarityScales:
+    """Measure how this encoder's cosines map to scores.
+
+    An unrelated pair has two labels (or is any pair, without labels). A photo belongs together with its own words,
+    and with the nearest photo of the same label; words with the nearest words of the same label.
+
+    Returns:
+        Measured scales; the family's default for a pair that the samples cannot tell.
+    """
+    found = {
+        "image_to_image": _scale_within(embedded.images, embedded.labels),
+        "text_to_text": None if embedded.words is None else _scale_within(embedded.words, embedded.labels),
+        "image_to_text": None if embedded.words is None else _scale_across(embedded),
+    }
+    found["text_to_image"] = found["image_to_text"]
+    measured: dict[str, SimilarityScale] = {}
+    for name, ends in found.items():
+        if ends is None or ends[1] - ends[0] < LEAST_SPAN:
+            measured[name] = getattr(defaults, name)
+            told = "no words" if ends is None else f"background {ends[0]:.3f}, match {ends[1]:.3f}"
+            report.notes.append(f"similarity scale {name}: the family's default, as the photos do not tell ({told})")
+        else:
+            measured[name] = SimilarityScale(background=round(ends[0], 4), match=round(ends[1], 4))
+    report.facts["scales_measured_on"] = {"photos": len(embedded.images), "labels": len(set(embedded.labels))}
+    return SimilarityScales(**measured)
+
+
+def _scale_within(rows: NDArray[np.float32], labels: Sequence[str]) -> tuple[float, float] | None:
+    names = np.asarray(labels)
+    alike = names[:, None] == names[None, :]
+    scores = rows.astype(np.float64) @ rows.astype(np.float64).T
+    others = ~np.eye(len(rows), dtype=bool)
+    unrelated = others if len(set(labels)) < 2 else ~alike
+    mates = alike & others
+    has_mate = mates.any(axis=1)
+    if not has_mate.any():
+        return None
+    best = np.where(mates, scores, -np.inf).max(axis=1)[has_mate]
+    return float(scores[unrelated].mean()), float(np.median(best))
+
+
+def _scale_across(embedded: Embedded) -> tuple[float, float] | None:
+    if embedded.words is None or len(embedded.images) < 2:
+        return None
+    names = np.asarray(embedded.labels)
+    scores = embedded.words.astype(np.float64) @ embedded.images.astype(np.float64).T
+    alike = names[:, None] == names[None, :]
+    unrelated = ~np.eye(len(names), dtype=bool) if len(set(embedded.labels)) < 2 else ~alike
+    return float(scores[unrelated].mean()), float(np.median(np.diag(scores)))
