@@ -1,0 +1,122 @@
+"""What comes back: from the JSON of an answer's rows to typed results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from product_match.contract.errors import ProductMatchError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """One product that fits a query.
+
+    Attributes:
+        rank: 1 for the best.
+        product_id: Its id.
+        score: Higher is better; 1 is about what a pair that belongs together scores, 0 an unrelated one.
+        product: The fields that were asked for.
+    """
+
+    rank: int
+    product_id: str
+    score: float
+    product: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchResult:
+    """The answer to one query.
+
+    Attributes:
+        query_id: Names the query in the server's log.
+        encoder: `name@revision` of the encoder that read the query.
+        matches: Best first.
+    """
+
+    query_id: str
+    encoder: str
+    matches: tuple[Match, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What became of one product.
+
+    Attributes:
+        product_id: Its id.
+        rev: Its revision, from 1.
+        status: "created", "updated" or "unchanged".
+    """
+
+    product_id: str
+    rev: int
+    status: str
+
+
+def read_matches(rows: Sequence[bytes]) -> list[MatchResult]:
+    """Read the rows of `matches`.
+
+    Raises:
+        ProductMatchError: A row is not what this client knows.
+    """
+    return [_match_result(read_object(row, "matches")) for row in rows]
+
+
+def read_receipts(rows: Sequence[bytes]) -> list[Receipt]:
+    """Read the rows of `receipt`.
+
+    Raises:
+        ProductMatchError: A row is not what this client knows.
+    """
+    return [_receipt(read_object(row, "receipt")) for row in rows]
+
+
+def _match_result(document: Mapping[str, Any]) -> MatchResult:
+    try:
+        return MatchResult(
+            query_id=str(document["query_id"]),
+            encoder=str(document["encoder"]),
+            matches=tuple(
+                Match(
+                    rank=int(match["rank"]),
+                    product_id=str(match["product_id"]),
+                    score=float(match["score"]),
+                    product=match.get("product", {}),
+                )
+                for match in document["matches"]
+            ),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _unknown("matches", error) from error
+
+
+def _receipt(document: Mapping[str, Any]) -> Receipt:
+    try:
+        return Receipt(product_id=str(document["id"]), rev=int(document["rev"]), status=str(document["status"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unknown("receipt", error) from error
+
+
+def read_object(data: bytes, what: str = "result") -> dict[str, Any]:
+    """Read one row that is a JSON object.
+
+    Raises:
+        ProductMatchError: It is something else.
+    """
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise _unknown(what, error) from error
+    if not isinstance(document, dict):
+        raise _unknown(what, TypeError(f"a JSON object was expected, {type(document).__name__} came"))
+    return document
+
+
+def _unknown(what: str, error: Exception) -> ProductMatchError:
+    return ProductMatchError(
+        f"the server's `{what}` cannot be read ({error!r}); use a server of this client's version"
+    )

@@ -1,0 +1,235 @@
+"""The asyncio twin of the client: the same calls, awaited; many may be in flight at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from product_match_client import conversations, operations, requests
+from product_match_client.answers import MatchResult, Receipt
+from product_match_client.async_transports import AsyncTransport, open_async_transport
+from product_match_client.client import DEFAULT_TIMEOUT_S, READY_POLL_S, not_ready
+from product_match_client.conversations import Conversation, ProductPage
+from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
+from product_match_client.operations import Operation
+from product_match_client.requests import ImageSource, ProductRow, Query
+
+T = TypeVar("T")
+DEFAULT_CONNECTIONS: Final = 100
+
+
+class AsyncProductMatchClient:
+    """A Product Match server, from asyncio. It belongs to one event loop.
+
+    Example:
+        async with AsyncProductMatchClient("grpc://localhost:8001") as client:
+            shoes, coats = await asyncio.gather(client.match(text="shoes"), client.match(text="coats"))
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        connections: int = DEFAULT_CONNECTIONS,
+        transport: AsyncTransport | None = None,
+    ) -> None:
+        """Name the server; nothing is connected before the first call.
+
+        Args:
+            url: `host:port`, `http://host:port` or `grpc://host:port` (with an s for TLS).
+            timeout_s: Longest wait for one answer.
+            connections: Most HTTP connections at a time; gRPC shares one.
+            transport: Carries the requests instead of the network; for tests.
+
+        Raises:
+            ConfigError: The address cannot be used.
+        """
+        endpoint = parse_endpoint(url)
+        self.url = endpoint.url
+        self._transport = transport or open_async_transport(endpoint, timeout_s, connections)
+
+    async def __aenter__(self) -> AsyncProductMatchClient:
+        """Return the client itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; the client cannot be used after."""
+        await self._transport.close()
+
+    async def match(
+        self,
+        image: ImageSource | None = None,
+        text: str | None = None,
+        *,
+        top_k: int | None = None,
+        fields: Sequence[str] | None = None,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002  the option's own name
+        min_score: float | None = None,
+        image_weight: float | None = None,
+        text_weight: float | None = None,
+    ) -> MatchResult:
+        """Find the products that fit a photo, words, or both; see `ProductMatchClient.match`."""
+        parameters = requests.match_parameters(
+            top_k=top_k,
+            fields=fields,
+            filter=filter,
+            min_score=min_score,
+            image_weight=image_weight,
+            text_weight=text_weight,
+        )
+        return await self._run(operations.match(Query(image=image, text=text), parameters))
+
+    async def match_batch(
+        self,
+        queries: Sequence[Query],
+        *,
+        top_k: int | None = None,
+        fields: Sequence[str] | None = None,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002  the option's own name
+        min_score: float | None = None,
+        image_weight: float | None = None,
+        text_weight: float | None = None,
+    ) -> list[MatchResult]:
+        """Answer several queries in one request; see `ProductMatchClient.match_batch`."""
+        parameters = requests.match_parameters(
+            top_k=top_k,
+            fields=fields,
+            filter=filter,
+            min_score=min_score,
+            image_weight=image_weight,
+            text_weight=text_weight,
+        )
+        return await self._run(operations.match_batch(queries, parameters))
+
+    async def index(
+        self,
+        product: Mapping[str, Any],
+        image: ImageSource | None = None,
+        text: str | None = None,
+        *,
+        wait: bool = False,
+    ) -> Receipt:
+        """Add a product, or update it; see `ProductMatchClient.index`."""
+        return await self._run(operations.index(ProductRow(product=product, image=image, text=text), wait=wait))
+
+    async def index_batch(self, rows: Sequence[ProductRow], *, wait: bool = False) -> list[Receipt]:
+        """Add or update several products in one request; see `ProductMatchClient.index_batch`."""
+        return await self._run(operations.index_batch(rows, wait=wait))
+
+    async def catalogue(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Run one catalogue command and return its answer; see `ProductMatchClient.catalogue`."""
+        return await self._run(operations.catalogue(command))
+
+    async def get(self, product_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Return the products with these ids, with their `rev` and state; unknown ids are left out.
+
+        Raises:
+            NotFoundError: None of a thousand ids is known.
+        """
+        return await self._converse(conversations.get(product_ids))
+
+    async def list_products(
+        self,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002
+        *,
+        after: str = "",
+        limit: int = 100,
+    ) -> ProductPage:
+        """Return a page of the products that a filter fits, by id; pass the page's `next` as `after` for the next."""
+        return await self._converse(conversations.page("list", filter, after, limit))
+
+    async def export_products(
+        self,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002
+        *,
+        after: str = "",
+        limit: int = 100,
+    ) -> ProductPage:
+        """Return a page as `list_products` does, with the words and the photo's digest of each product."""
+        return await self._converse(conversations.page("export", filter, after, limit))
+
+    async def images(self, digests: Sequence[str]) -> dict[str, str]:
+        """Return photos in base64 by the SHA-256 of their bytes, as `export_products` names them."""
+        return await self._converse(conversations.images(digests))
+
+    async def count(self, filter: Mapping[str, Any] | None = None) -> int:  # noqa: A002
+        """Return how many products there are, or how many a filter fits."""
+        return await self._converse(conversations.count(filter))
+
+    async def hashes(self, product_ids: Sequence[str]) -> dict[str, str]:
+        """Return the content hash of each product that the server holds; see `contract.products.content_hash`."""
+        return await self._converse(conversations.hashes(product_ids))
+
+    async def update(self, products: Sequence[Mapping[str, Any]], *, wait: bool = False) -> list[Mapping[str, Any]]:
+        """Merge fields into products, without encoding anything; each has its `id`, and null takes a field away.
+
+        Returns:
+            For each, `id`, `rev` and `status`, or `id`, `error` and `message`.
+        """
+        return await self._converse(conversations.update(products, wait))
+
+    async def delete(self, product_ids: Sequence[str], *, wait: bool = False) -> int:
+        """Remove products; return how many were there.
+
+        Raises:
+            NotFoundError: None of ten thousand ids is known.
+        """
+        return await self._converse(conversations.delete(product_ids, wait))
+
+    async def delete_matching(self, filter: Mapping[str, Any], *, wait: bool = False) -> int:  # noqa: A002
+        """Remove the products that a filter fits; return how many there were."""
+        return await self._converse(conversations.delete_matching(filter, wait))
+
+    async def verify(self, *, repair: bool = False) -> dict[str, Any]:
+        """Compare documents and vectors, and with `repair` put right what is out of step; return the report."""
+        return await self._converse(conversations.verify(repair))
+
+    async def rebuild(self) -> dict[str, Any]:
+        """Start to derive a fresh vector index; return how it stands, as `status()["rebuild"]` does from then on."""
+        return await self._converse(conversations.rebuild())
+
+    async def drop(self, confirm: str) -> dict[str, Any]:
+        """Remove every product for good; `confirm` is the name of the collection."""
+        return await self._converse(conversations.plain("drop", confirm=confirm))
+
+    async def status(self) -> dict[str, Any]:
+        """Return what the index is, how large, and what troubles it."""
+        return await self._converse(conversations.plain("status"))
+
+    async def is_ready(self) -> bool:
+        """Say whether the server answers and every model is ready."""
+        return await self._transport.is_ready()
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Return as soon as the server is ready.
+
+        Raises:
+            UnavailableError: It is not, after `timeout_s` seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not await self.is_ready():
+            if time.monotonic() >= deadline:
+                raise not_ready(self.url, timeout_s)
+            await asyncio.sleep(READY_POLL_S)
+
+    async def _run(self, operation: Operation[T]) -> T:
+        return operation.read(await self._transport.infer(operation.request))
+
+    async def _converse(self, conversation: Conversation[T]) -> T:
+        try:
+            command = next(conversation)
+            while True:
+                command = conversation.send(await self.catalogue(command))
+        except StopIteration as end:
+            answer: T = end.value
+            return answer

@@ -1,0 +1,283 @@
+"""The client: one class for HTTP and gRPC."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from product_match.contract.errors import UnavailableError
+from product_match_client import conversations, operations, requests
+from product_match_client.answers import MatchResult, Receipt
+from product_match_client.conversations import Conversation, ProductPage
+from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
+from product_match_client.operations import Operation
+from product_match_client.requests import ImageSource, ProductRow, Query
+from product_match_client.transports import Transport, open_transport
+
+T = TypeVar("T")
+DEFAULT_TIMEOUT_S: Final = 30.0
+READY_POLL_S: Final = 0.1
+
+
+class ProductMatchClient:
+    """A Product Match server.
+
+    Use it as a context manager. Over gRPC it may be shared between threads; over HTTP it belongs to one thread
+    (tritonclient's connections do), so give each thread its own.
+
+    Example:
+        with ProductMatchClient("localhost:8000") as client:
+            for match in client.match("shoe.jpg", "in navy", top_k=5).matches:
+                print(match.score, match.product["name"])
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_URL, *, timeout_s: float = DEFAULT_TIMEOUT_S, transport: Transport | None = None
+    ) -> None:
+        """Name the server; nothing is connected before the first call.
+
+        Args:
+            url: `host:port`, `http://host:port` or `grpc://host:port` (with an s for TLS).
+            timeout_s: Longest wait for one answer.
+            transport: Carries the requests instead of the network; for tests.
+
+        Raises:
+            ConfigError: The address cannot be used.
+        """
+        endpoint = parse_endpoint(url)
+        self.url = endpoint.url
+        self._transport = transport or open_transport(endpoint, timeout_s)
+
+    def __enter__(self) -> ProductMatchClient:
+        """Return the client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the client cannot be used after."""
+        self._transport.close()
+
+    def match(
+        self,
+        image: ImageSource | None = None,
+        text: str | None = None,
+        *,
+        top_k: int | None = None,
+        fields: Sequence[str] | None = None,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002  the option's own name
+        min_score: float | None = None,
+        image_weight: float | None = None,
+        text_weight: float | None = None,
+    ) -> MatchResult:
+        """Find the products that fit a photo, words, or both.
+
+        Args:
+            image: A path, or the bytes of an encoded photo.
+            text: Words.
+            top_k: How many matches; the server's default unless given.
+            fields: Product fields to return; all unless given, none for an empty list.
+            filter: Only products that fit, such as `{"category": "Shoes", "price": {"lte": 50}}`.
+            min_score: Leave out matches that score less.
+            image_weight: Weight of the photo where both are given.
+            text_weight: Weight of the words where both are given.
+
+        Raises:
+            InvalidRequestError: The query cannot be served; the message says what to change.
+            UnavailableError: The server or one of its stores is away, busy or too slow.
+        """
+        parameters = requests.match_parameters(
+            top_k=top_k,
+            fields=fields,
+            filter=filter,
+            min_score=min_score,
+            image_weight=image_weight,
+            text_weight=text_weight,
+        )
+        return self._run(operations.match(Query(image=image, text=text), parameters))
+
+    def match_batch(
+        self,
+        queries: Sequence[Query],
+        *,
+        top_k: int | None = None,
+        fields: Sequence[str] | None = None,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002  the option's own name
+        min_score: float | None = None,
+        image_weight: float | None = None,
+        text_weight: float | None = None,
+    ) -> list[MatchResult]:
+        """Answer several queries in one request; the options, as in `match`, hold for all of them.
+
+        Raises:
+            InvalidRequestError: A query cannot be served; none of them is answered.
+            UnavailableError: The server or one of its stores is away, busy or too slow.
+        """
+        parameters = requests.match_parameters(
+            top_k=top_k,
+            fields=fields,
+            filter=filter,
+            min_score=min_score,
+            image_weight=image_weight,
+            text_weight=text_weight,
+        )
+        return self._run(operations.match_batch(queries, parameters))
+
+    def index(
+        self,
+        product: Mapping[str, Any],
+        image: ImageSource | None = None,
+        text: str | None = None,
+        *,
+        wait: bool = False,
+    ) -> Receipt:
+        """Add a product, or update it.
+
+        Args:
+            product: Its fields; `id` is required.
+            image: A path, or the bytes of an encoded photo.
+            text: The words it is found by; its own text fields unless given, empty for none.
+            wait: Answer only when the product can be found.
+
+        Raises:
+            InvalidRequestError: The product or its photo cannot be taken.
+            UnavailableError: The server or one of its stores is away, busy or too slow; sending again is safe.
+        """
+        return self._run(operations.index(ProductRow(product=product, image=image, text=text), wait=wait))
+
+    def index_batch(self, rows: Sequence[ProductRow], *, wait: bool = False) -> list[Receipt]:
+        """Add or update several products in one request.
+
+        Raises:
+            InvalidRequestError: A row cannot be taken; none of them may have been.
+            UnavailableError: The server or one of its stores is away, busy or too slow; sending again is safe.
+        """
+        return self._run(operations.index_batch(rows, wait=wait))
+
+    def catalogue(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Run one catalogue command, such as `{"operation": "count"}`, and return its answer.
+
+        Raises:
+            InvalidRequestError: The command is unknown or incomplete.
+            NotFoundError: A product that it names does not exist.
+            UnavailableError: The server or one of its stores is away, busy or too slow.
+        """
+        return self._run(operations.catalogue(command))
+
+    def get(self, product_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Return the products with these ids, with their `rev` and state; unknown ids are left out.
+
+        Raises:
+            NotFoundError: None of a thousand ids is known.
+        """
+        return self._converse(conversations.get(product_ids))
+
+    def list_products(
+        self,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002
+        *,
+        after: str = "",
+        limit: int = 100,
+    ) -> ProductPage:
+        """Return a page of the products that a filter fits, by id; pass the page's `next` as `after` for the next."""
+        return self._converse(conversations.page("list", filter, after, limit))
+
+    def export_products(
+        self,
+        filter: Mapping[str, Any] | None = None,  # noqa: A002
+        *,
+        after: str = "",
+        limit: int = 100,
+    ) -> ProductPage:
+        """Return a page as `list_products` does, with the words and the photo's digest of each product."""
+        return self._converse(conversations.page("export", filter, after, limit))
+
+    def images(self, digests: Sequence[str]) -> dict[str, str]:
+        """Return photos in base64 by the SHA-256 of their bytes, as `export_products` names them."""
+        return self._converse(conversations.images(digests))
+
+    def count(self, filter: Mapping[str, Any] | None = None) -> int:  # noqa: A002
+        """Return how many products there are, or how many a filter fits."""
+        return self._converse(conversations.count(filter))
+
+    def hashes(self, product_ids: Sequence[str]) -> dict[str, str]:
+        """Return the content hash of each product that the server holds; see `contract.products.content_hash`."""
+        return self._converse(conversations.hashes(product_ids))
+
+    def update(self, products: Sequence[Mapping[str, Any]], *, wait: bool = False) -> list[Mapping[str, Any]]:
+        """Merge fields into products, without encoding anything; each has its `id`, and null takes a field away.
+
+        Returns:
+            For each, `id`, `rev` and `status`, or `id`, `error` and `message`.
+        """
+        return self._converse(conversations.update(products, wait))
+
+    def delete(self, product_ids: Sequence[str], *, wait: bool = False) -> int:
+        """Remove products; return how many were there.
+
+        Raises:
+            NotFoundError: None of ten thousand ids is known.
+        """
+        return self._converse(conversations.delete(product_ids, wait))
+
+    def delete_matching(self, filter: Mapping[str, Any], *, wait: bool = False) -> int:  # noqa: A002
+        """Remove the products that a filter fits; return how many there were."""
+        return self._converse(conversations.delete_matching(filter, wait))
+
+    def verify(self, *, repair: bool = False) -> dict[str, Any]:
+        """Compare documents and vectors, and with `repair` put right what is out of step; return the report."""
+        return self._converse(conversations.verify(repair))
+
+    def rebuild(self) -> dict[str, Any]:
+        """Start to derive a fresh vector index; return how it stands, as `status()["rebuild"]` does from then on."""
+        return self._converse(conversations.rebuild())
+
+    def drop(self, confirm: str) -> dict[str, Any]:
+        """Remove every product for good; `confirm` is the name of the collection."""
+        return self._converse(conversations.plain("drop", confirm=confirm))
+
+    def status(self) -> dict[str, Any]:
+        """Return what the index is, how large, and what troubles it."""
+        return self._converse(conversations.plain("status"))
+
+    def is_ready(self) -> bool:
+        """Say whether the server answers and every model is ready."""
+        return self._transport.is_ready()
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Return as soon as the server is ready.
+
+        Raises:
+            UnavailableError: It is not, after `timeout_s` seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self.is_ready():
+            if time.monotonic() >= deadline:
+                raise not_ready(self.url, timeout_s)
+            time.sleep(READY_POLL_S)
+
+    def _run(self, operation: Operation[T]) -> T:
+        return operation.read(self._transport.infer(operation.request))
+
+    def _converse(self, conversation: Conversation[T]) -> T:
+        try:
+            command = next(conversation)
+            while True:
+                command = conversation.send(self.catalogue(command))
+        except StopIteration as end:
+            answer: T = end.value
+            return answer
+
+
+def not_ready(url: str, timeout_s: float) -> UnavailableError:
+    """Return the error for a server that did not become ready."""
+    return UnavailableError(
+        f"the server at {url} is not ready after {timeout_s:g} s; see its log, "
+        "or start one with `product-match serve`"
+    )

@@ -1,0 +1,1 @@
+"""One module for each command: `register(subparsers)` adds its parser, `run(arguments, console)` does it."""

@@ -1,0 +1,44 @@
+"""`product-match rebuild`: a fresh vector index from the stored embeddings."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any, Final
+
+from product_match.contract.errors import ProductMatchError
+from product_match_client.arguments import add_command, open_client
+from product_match_client.output import Console
+
+POLL_S: Final = 0.2
+
+
+def register(subparsers: Any) -> None:
+    """Add the command's parser."""
+    parser = add_command(
+        subparsers,
+        "rebuild",
+        summary="Derive a fresh vector index from the stored embeddings; searches go on meanwhile.",
+        example="product-match rebuild",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Start a rebuild, or join the one that is going on, and follow it to the end."""
+    stage = ""
+    with open_client(arguments) as client:
+        state = client.rebuild()
+        while state.get("state") == "running":
+            if state.get("stage") != stage:
+                stage = str(state.get("stage"))
+                console.note(f"rebuild: {stage}")
+            time.sleep(POLL_S)
+            state = client.status().get("rebuild", {})
+    if state.get("state") != "done":
+        raise ProductMatchError(f"the rebuild did not end well ({state}); the old index stays, see the server's log")
+    if arguments.json or not console.for_person:
+        console.json(state)
+    else:
+        console.line(", ".join(f"{name} {value}" for name, value in state.items() if name != "state"))
+    return 0

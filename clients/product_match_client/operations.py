@@ -1,0 +1,69 @@
+"""What both clients can do: each operation is a request and the way to read its answer. The clients add the I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from product_match.contract.errors import ProductMatchError
+from product_match_client import answers, requests
+from product_match_client.answers import MatchResult, Receipt
+from product_match_client.requests import InferRequest, ParameterValue, ProductRow, Query
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation(Generic[T]):
+    """One request, and how its answer is read."""
+
+    request: InferRequest
+    read: Callable[[Sequence[bytes]], T]
+
+
+def match(query: Query, parameters: Mapping[str, ParameterValue]) -> Operation[MatchResult]:
+    """Match one query."""
+    return Operation(
+        request=requests.match_request([query], parameters), read=lambda rows: _one(answers.read_matches(rows))
+    )
+
+
+def match_batch(queries: Sequence[Query], parameters: Mapping[str, ParameterValue]) -> Operation[list[MatchResult]]:
+    """Match several queries in one request."""
+    return Operation(
+        request=requests.match_request(queries, parameters),
+        read=lambda rows: _counted(answers.read_matches(rows), len(queries)),
+    )
+
+
+def index(row: ProductRow, *, wait: bool) -> Operation[Receipt]:
+    """Add or update one product."""
+    return Operation(
+        request=requests.index_request([row], wait=wait), read=lambda rows: _one(answers.read_receipts(rows))
+    )
+
+
+def index_batch(rows: Sequence[ProductRow], *, wait: bool) -> Operation[list[Receipt]]:
+    """Add or update several products in one request."""
+    return Operation(
+        request=requests.index_request(rows, wait=wait),
+        read=lambda answer: _counted(answers.read_receipts(answer), len(rows)),
+    )
+
+
+def catalogue(command: Mapping[str, Any]) -> Operation[dict[str, Any]]:
+    """Run one catalogue command."""
+    return Operation(request=requests.catalogue_request(command), read=lambda rows: answers.read_object(_one(rows)))
+
+
+def _one(rows: Sequence[T]) -> T:
+    return _counted(rows, 1)[0]
+
+
+def _counted(rows: Sequence[T], count: int) -> list[T]:
+    if len(rows) != count:
+        raise ProductMatchError(
+            f"the server answered {count} rows with {len(rows)}; use a server of this client's version"
+        )
+    return list(rows)

@@ -1,0 +1,232 @@
+"""What is sent: from photos, words and products to the tensors and parameters of one request. No I/O but files."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from product_match.contract import limits, models
+from product_match.contract.errors import InvalidRequestError
+from product_match.contract.options import MATCH_OPTIONS, OptionSpec, OptionType
+from product_match.contract.products import parse_product, product_words
+
+ImageSource = str | os.PathLike[str] | bytes
+ParameterValue = str | int | float | bool
+NO_FIELDS: Final = "-"
+
+_OPTIONS: Final[Mapping[str, OptionSpec]] = {option.name: option for option in MATCH_OPTIONS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferRequest:
+    """One request to one model. Every tensor that clients send or read is BYTES [rows, 1].
+
+    Attributes:
+        model: Model or ensemble.
+        columns: For each input tensor, its rows.
+        output: The output tensor that is read.
+        parameters: Request parameters.
+    """
+
+    model: str
+    columns: Mapping[str, Sequence[bytes]]
+    output: str
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """One row of a match request: a photo, words, or both.
+
+    Attributes:
+        image: A path, or the bytes of an encoded photo.
+        text: Words.
+    """
+
+    image: ImageSource | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductRow:
+    """One row of an index request.
+
+    Attributes:
+        product: Its fields; `id` is required.
+        image: A path, or the bytes of an encoded photo.
+        text: The words it is found by; unless given, its own text fields. Empty for none.
+    """
+
+    product: Mapping[str, Any]
+    image: ImageSource | None = None
+    text: str | None = None
+
+
+def read_image(image: ImageSource | None) -> bytes:
+    """Return the bytes of a photo; empty for none.
+
+    Raises:
+        InvalidRequestError: The file cannot be read, or is larger than a server takes.
+    """
+    if image is None:
+        return b""
+    if isinstance(image, bytes):
+        return within_limit("photo", image)
+    path = Path(image)
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.MAX_IMAGE_BYTES + 1)
+    except OSError as error:
+        raise InvalidRequestError(
+            f"photo {path} cannot be read ({error.strerror}); give the path of an image file"
+        ) from error
+    if not data:
+        raise InvalidRequestError(f"photo {path} is empty; give the path of an image file")
+    return within_limit(f"photo {path}", data)
+
+
+def within_limit(what: str, data: bytes) -> bytes:
+    """Return a photo's bytes if a server takes that many.
+
+    Raises:
+        InvalidRequestError: There are more.
+    """
+    if len(data) > limits.MAX_IMAGE_BYTES:
+        raise InvalidRequestError(
+            f"{what}: more than {limits.MAX_IMAGE_BYTES:,} bytes, the most that a server takes; send a smaller one"
+        )
+    return data
+
+
+def match_parameters(
+    *,
+    top_k: int | None,
+    fields: Sequence[str] | None,
+    filter: Mapping[str, Any] | None,  # noqa: A002  the option's own name
+    min_score: float | None,
+    image_weight: float | None,
+    text_weight: float | None,
+) -> dict[str, ParameterValue]:
+    """Return the request parameters for the options that were given.
+
+    Raises:
+        InvalidRequestError: A number is outside its range, or the filter is not JSON.
+    """
+    parameters: dict[str, ParameterValue] = {}
+    numbers = {"top_k": top_k, "min_score": min_score, "image_weight": image_weight, "text_weight": text_weight}
+    for name, value in numbers.items():
+        if value is not None:
+            parameters[name] = _number(_OPTIONS[name], value)
+    if fields is not None:
+        names = [fields] if isinstance(fields, str) else list(fields)
+        parameters["fields"] = ",".join(names) or NO_FIELDS
+    if filter is not None:
+        parameters["filter"] = _json(filter, "filter")
+    return parameters
+
+
+def _number(option: OptionSpec, value: float) -> ParameterValue:
+    wanted = "an integer" if option.type is OptionType.INTEGER else "a number"
+    kinds = (int,) if option.type is OptionType.INTEGER else (int, float)
+    low, high = option.minimum, option.maximum
+    inside = (
+        isinstance(value, kinds)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (low is None or value >= low)
+        and (high is None or value <= high)
+    )
+    if not inside:
+        raise InvalidRequestError(f"{option.name} must be {wanted} from {low:g} to {high:g}, got {value!r}")
+    return value
+
+
+def _json(value: object, what: str) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"{what}: cannot be written as JSON ({error}); use plain JSON values") from error
+
+
+def match_request(queries: Sequence[Query], parameters: Mapping[str, ParameterValue]) -> InferRequest:
+    """Return the request for rows of queries, to the smallest ensemble that serves all of them.
+
+    Raises:
+        InvalidRequestError: No rows, too many, a row with neither photo nor words, or a file that cannot be read.
+    """
+    _check_rows(len(queries), "queries")
+    images = [read_image(query.image) for query in queries]
+    texts = [(query.text or "").encode("utf-8", "surrogatepass") for query in queries]
+    for number, (query, image, text) in enumerate(zip(queries, images, texts, strict=True)):
+        if not image and not text:
+            given = "an empty one" if query.image is not None or query.text is not None else "neither"
+            raise InvalidRequestError(
+                f"query {number}: needs a photo, words, or both, got {given}; give at least one"
+            )
+    columns: dict[str, Sequence[bytes]] = {}
+    if any(images):
+        columns[models.IMAGE_BYTES.name] = images
+    if any(texts):
+        columns[models.QUERY_TEXT.name] = texts
+    only: Mapping[tuple[str, ...], str] = {
+        (models.IMAGE_BYTES.name,): models.PRODUCT_MATCH_IMAGE,
+        (models.QUERY_TEXT.name,): models.PRODUCT_MATCH_TEXT,
+    }
+    model = only.get(tuple(columns), models.PRODUCT_MATCH)
+    return InferRequest(model=model, columns=columns, output=models.MATCHES.name, parameters=parameters)
+
+
+def index_request(rows: Sequence[ProductRow], *, wait: bool) -> InferRequest:
+    """Return the request that adds or updates products.
+
+    Raises:
+        InvalidRequestError: No rows, too many rows, or a product or photo that cannot be sent.
+    """
+    _check_rows(len(rows), "products")
+    products, images, texts = [], [], []
+    for row in rows:
+        product = parse_product(_json(row.product, "product").encode())
+        products.append(json.dumps(product).encode())
+        images.append(read_image(row.image))
+        texts.append(row_words(product, row.text).encode("utf-8", "surrogatepass"))
+    return InferRequest(
+        model=models.PRODUCT_INDEX,
+        columns={
+            models.PRODUCT.name: products,
+            models.IMAGE_BYTES.name: images,
+            models.QUERY_TEXT.name: texts,
+        },
+        output=models.RECEIPT.name,
+        parameters={"wait": True} if wait else {},
+    )
+
+
+def row_words(product: Mapping[str, Any], text: str | None) -> str:
+    """Return the words that a product is found by: those given, else its own."""
+    return product_words(product) if text is None else text
+
+
+def catalogue_request(command: Mapping[str, Any]) -> InferRequest:
+    """Return the request that carries one catalogue command.
+
+    Raises:
+        InvalidRequestError: The command is not JSON, or too long.
+    """
+    data = _json(command, "command").encode()
+    if len(data) > limits.MAX_COMMAND_BYTES:
+        raise InvalidRequestError(
+            f"command: {len(data):,} bytes of JSON, the limit is {limits.MAX_COMMAND_BYTES:,}; send it in parts"
+        )
+    return InferRequest(model=models.CATALOGUE, columns={models.COMMAND.name: [data]}, output=models.RESULT.name)
+
+
+def _check_rows(count: int, what: str) -> None:
+    if not 1 <= count <= limits.MAX_BATCH_SIZE:
+        raise InvalidRequestError(
+            f"{what}: one request takes 1 to {limits.MAX_BATCH_SIZE} rows, got {count}; send several requests"
+        )

@@ -1,0 +1,41 @@
+"""How long to wait before asking again, and when to stop asking."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+FIRST_WAIT_S: Final = 0.1
+LONGEST_WAIT_S: Final = 5.0
+
+
+def backoff_s(attempt: int, chance: float) -> float:
+    """Return the wait before attempt `attempt + 1`: twice as long each time, shortened by up to half at random.
+
+    Args:
+        attempt: Attempts so far, from 1.
+        chance: A random number from 0 to 1: clients that failed together must not come back together.
+    """
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempt - 1, 16)) * (1 - chance / 2)
+
+
+class Patience:
+    """Knows how long a server has been away: since the last answer, whatever was asked."""
+
+    def __init__(self, give_up_after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.give_up_after_s = give_up_after_s
+        self._clock = clock
+        self._answered = clock()
+
+    def now(self) -> float:
+        """Return the time, in seconds."""
+        return self._clock()
+
+    def answered(self) -> None:
+        """Note that the server answered."""
+        self._answered = self._clock()
+
+    def exhausted(self) -> bool:
+        """Say whether the server has been away for longer than anyone should wait."""
+        return self._clock() - self._answered > self.give_up_after_s

@@ -1,0 +1,44 @@
+"""One product as a source gives it, and what a source is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One product of a source, as read.
+
+    Attributes:
+        source: The source, as its user names it.
+        line: Line or row, from 1.
+        directory: Where relative paths of photos start.
+        fields: Its fields; None where it could not be read.
+        reason: Why it could not be read.
+        raw: What came, for the rejects file; the fields unless given.
+    """
+
+    source: str
+    line: int
+    directory: Path
+    fields: Mapping[str, Any] | None = None
+    reason: str = ""
+    raw: object = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A stream of records.
+
+    Attributes:
+        name: As its user names it.
+        records: Starts reading; memory does not grow with the source.
+        count: How many records there are, or None where counting would mean to read it all.
+    """
+
+    name: str
+    records: Callable[[], Iterator[Record]]
+    count: Callable[[], int | None] = lambda: None
