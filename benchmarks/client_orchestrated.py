@@ -1,0 +1,176 @@
+"""What people build today: an application that calls an encoder, a vector search and a document store in turn.
+
+Built fairly: asyncio, one kept-alive HTTP connection pool, photos decoded by the very code of the server in two
+threads, the encoder on the same Triton at the same precision with dynamic batching, the vector search in the
+application's own process (no network at all), and the document reads of one answer sent at the same time. As such
+applications do, it sends normalised FP32 pixels, pads words to the full context, and reads one document for each hit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pymongo import AsyncMongoClient
+from tritonclient.http import InferInput, InferRequestedOutput
+from tritonclient.http.aio import InferenceServerClient
+
+from product_match.contract.encoder import EncoderSpec
+from product_match.contract.limits import DEFAULT_TOP_K
+from product_match.preprocessing.images import ImagePreprocessor
+from product_match.preprocessing.texts import TextPreprocessor, decode_text
+from product_match.retrieval.fusion import combine
+from product_match.stores.edge_index import EdgeIndex
+from product_match.stores.vector_index import VectorQuery
+from product_match_client.bench.inputs import Inputs
+from product_match_client.bench.loops import Measured
+from product_match_client.bench.messages import Kind
+
+FLOAT_ENCODER = "pattern_image_encoder"
+
+CONFIGURATION = """name: "pattern_image_encoder"
+backend: "python"
+max_batch_size: 64
+input {{ name: "pixel_values" data_type: TYPE_FP32 dims: 3 dims: {side} dims: {side} }}
+output {{ name: "image_embeds" data_type: TYPE_FP32 dims: {dimension} }}
+instance_group {{ count: 1 kind: KIND_CPU }}
+dynamic_batching {{ }}
+"""
+
+ADAPTER = '''"""The encoder of the client-orchestrated pattern: FP32 pixels, the session settings of ours."""
+import numpy as np
+import onnxruntime
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession("{onnx}", options, providers=["CPUExecutionProvider"])
+
+    def execute(self, requests):
+        rows = [pb_utils.get_input_tensor_by_name(request, "pixel_values").as_numpy() for request in requests]
+        joined = np.concatenate(rows)
+        runs = np.array_split(joined, -(-len(joined) // 8))
+        embeds = np.concatenate([self._session.run(["image_embeds"], {{"pixel_values": run}})[0] for run in runs])
+        parts = np.split(embeds, np.cumsum([len(row) for row in rows])[:-1])
+        return [
+            pb_utils.InferenceResponse([pb_utils.Tensor("image_embeds", np.ascontiguousarray(part))])
+            for part in parts
+        ]
+'''
+
+
+def add_float_encoder(repository: Path, encoder: EncoderSpec, onnx_file: Path) -> None:
+    """Add the pattern's image encoder, which `benchmarks.float_encoder` made, to a model repository."""
+    (repository / FLOAT_ENCODER / "1").mkdir(parents=True)
+    text = CONFIGURATION.format(side=encoder.image_size_px, dimension=encoder.embedding_dim)
+    (repository / FLOAT_ENCODER / "config.pbtxt").write_text(text, encoding="utf-8")
+    adapter = ADAPTER.format(onnx=onnx_file.resolve())
+    (repository / FLOAT_ENCODER / "1" / "model.py").write_text(adapter, encoding="utf-8")
+
+
+class Application:
+    """The application."""
+
+    def __init__(
+        self, encoder: EncoderSpec, directory: Path, index: EdgeIndex, *, http: str, mongodb: str, database: str
+    ) -> None:
+        """Prepare; `run` connects."""
+        self._encoder = encoder
+        self._images = ImagePreprocessor(encoder, threads=1)
+        self._texts = TextPreprocessor(encoder, directory)
+        self._index = index
+        self._http, self._mongodb, self._database = http, mongodb, database
+        # As published checkpoints declare them; the values do not change the time.
+        self._mean = np.asarray([0.481, 0.458, 0.408], np.float32) * 255
+        self._std = np.asarray([0.269, 0.261, 0.276], np.float32) * 255
+
+    def run(self, kind: Kind, inputs: Inputs, *, concurrency: int, seconds: float, first: int) -> Measured:
+        """Keep `concurrency` queries under way for so long."""
+        return asyncio.run(self._run(kind, inputs, concurrency, seconds, first))
+
+    async def _run(self, kind: Kind, inputs: Inputs, concurrency: int, seconds: float, first: int) -> Measured:
+        measured = Measured()
+        numbers = itertools.count(first)
+        mongo: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(self._mongodb, maxPoolSize=16)
+        triton = InferenceServerClient(self._http, conn_limit=concurrency)
+        pool = ThreadPoolExecutor(2)
+        products = mongo[self._database]["products"]
+
+        async def work(end: float) -> None:
+            while time.perf_counter() < end:
+                start = time.perf_counter()
+                await self._answer(kind, inputs, next(numbers), triton, products, pool)
+                measured.latencies_s.append(time.perf_counter() - start)
+
+        try:
+            await asyncio.gather(*(work(time.perf_counter() + 1.0) for _ in range(concurrency)))
+            measured.latencies_s.clear()
+            started = time.perf_counter()
+            await asyncio.gather(*(work(started + seconds) for _ in range(concurrency)))
+            measured.seconds = time.perf_counter() - started
+        finally:
+            await triton.close()
+            await mongo.close()
+            pool.shutdown()
+        return measured
+
+    async def _answer(
+        self, kind: Kind, inputs: Inputs, number: int, triton: Any, products: Any, pool: ThreadPoolExecutor
+    ) -> bytes:
+        sides: dict[str, NDArray[np.float32]] = {}
+        if kind is not Kind.TEXT:
+            pixels = await asyncio.get_running_loop().run_in_executor(pool, self._pixels, inputs.photo(number))
+            sides["image"] = await _infer(triton, FLOAT_ENCODER, "image_embeds", {"pixel_values": pixels})
+        if kind is not Kind.IMAGE:
+            ids, place = self._tokens(inputs.text(number))
+            sides["text"] = await _infer(
+                triton, "text_encoder", "text_embeds", {"input_ids": ids, "eot_index": place}
+            )
+        queries = combine(sides, dict.fromkeys(sides, 1.0), self._encoder.scales)
+        hits = self._index.search(
+            [VectorQuery(vector_name=q.vector_name, vector=q.vector, limit=DEFAULT_TOP_K) for q in queries]
+        )
+        best: dict[str, float] = {}
+        for query, found in zip(queries, hits, strict=True):
+            for hit in found:
+                best[hit.id] = max(best.get(hit.id, -1e9), hit.score + query.offset)
+        ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))[:DEFAULT_TOP_K]
+        documents = await asyncio.gather(*(products.find_one({"_id": id_}, {"product": 1}) for id_, _ in ranked))
+        return orjson.dumps(
+            [
+                {"score": score, "product": document["product"]}
+                for (_, score), document in zip(ranked, documents, strict=True)
+                if document
+            ]
+        )
+
+    def _pixels(self, photo: bytes) -> NDArray[np.float32]:
+        pixels = (self._images.pixels(photo).astype(np.float32) - self._mean) / self._std
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
+
+    def _tokens(self, text: bytes) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        rows = self._texts.tokenize([decode_text(text)])
+        ids = np.full((1, self._encoder.context_length), self._encoder.pad_id, np.int32)
+        ids[:, : rows.input_ids.shape[1]] = rows.input_ids
+        return ids, rows.eot_index
+
+
+async def _infer(triton: Any, model: str, output: str, tensors: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+    inputs = []
+    for name, array in tensors.items():
+        tensor = InferInput(name, list(array.shape), "FP32" if array.dtype == np.float32 else "INT32")
+        tensor.set_data_from_numpy(array, binary_data=True)
+        inputs.append(tensor)
+    result = await triton.infer(model, inputs, outputs=[InferRequestedOutput(output, binary_data=True)])
+    embeds: NDArray[np.float32] = result.as_numpy(output)[0]
+    return embeds

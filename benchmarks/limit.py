@@ -1,0 +1,161 @@
+"""The limit: one process that does only what cannot be avoided, batched as well as it can be, and no server.
+
+Decoding or tokenising, encoding with the same ONNX Runtime settings, one search and one join for each batch, and the
+answer's JSON. The parts are the server's own. Several ways to use the cores are tried, and the best one counts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from product_match.catalogue.documents import DocumentStore, connect
+from product_match.catalogue.product_cache import CachedProducts
+from product_match.catalogue.records import vector_point
+from product_match.contract.encoder import IMAGE_ONNX_FILE, TEXT_ONNX_FILE, EncoderSpec, load_encoder
+from product_match.contract.models import IMAGE_ENCODER, TEXT_ENCODER, composing_model
+from product_match.encoding.session import EncoderSession
+from product_match.preprocessing.images import ImagePreprocessor
+from product_match.preprocessing.texts import TextPreprocessor, decode_text
+from product_match.retrieval.service import RetrievalService
+from product_match.settings import Secret, ServingSettings
+from product_match.stores.edge_index import EdgeIndex
+from product_match.triton.batches import BatchRequest
+from product_match_client.bench.inputs import Inputs
+from product_match_client.bench.messages import Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One way to use the cores: `workers` threads that each serve whole batches, `threads` in each encoder run."""
+
+    workers: int
+    threads: int
+    batch: int
+
+    def __str__(self) -> str:
+        return f"{self.workers} workers x {self.threads} encoder threads, batches of {self.batch}"
+
+
+WAYS = tuple(
+    Way(workers=w, threads=t, batch=b) for (w, t), b in itertools.product(((1, 2), (2, 1), (2, 2)), (4, 8, 16, 32))
+)
+
+
+class Limit:
+    """The parts, without a server."""
+
+    def __init__(
+        self, encoder_directory: Path, mongodb_uri: str, scratch: Path, database: str = "product_match"
+    ) -> None:
+        """Open the parts.
+
+        Args:
+            encoder_directory: The server's.
+            mongodb_uri: The server's document store; its products are read, and copied into an index of our own.
+            scratch: An empty directory for that index, which only one process can hold.
+            database: Name of the database.
+        """
+        self.encoder: EncoderSpec = load_encoder(encoder_directory)
+        self._directory = encoder_directory
+        settings = ServingSettings(
+            encoder_directory=encoder_directory,
+            mongodb_uri=Secret(mongodb_uri),
+            mongodb_database=database,
+            index_directory=scratch,
+            owner_socket=scratch / "socket",
+        )
+        self._documents = DocumentStore(connect(settings), settings, self.encoder.identity)
+        self.index = EdgeIndex(scratch / "index", self.encoder.embedding_dim)
+        for page in self._documents.walk({"deleted": None}):
+            self.index.upsert([vector_point(document) for document in page])
+        products = CachedProducts(self._documents, lambda: True)
+        self._retrieval = RetrievalService(self.encoder, self.index, products)
+        self._images = ImagePreprocessor(self.encoder)
+        self._single = ImagePreprocessor(self.encoder, threads=1)
+        self._texts = TextPreprocessor(self.encoder, encoder_directory)
+        self._sessions: dict[tuple[str, int], EncoderSession] = {}
+
+    def close(self) -> None:
+        """Close the parts."""
+        self.index.close()
+        self._documents.close()
+        self._images.close()
+
+    def throughput(self, kind: Kind, inputs: Inputs, way: Way, seconds: float, first: int = 0) -> tuple[float, int]:
+        """Return answers a second and the number of answers."""
+        numbers = _Numbers(first)
+        end = time.perf_counter() + seconds
+        counts = [0] * way.workers
+
+        def work(worker: int) -> None:
+            while time.perf_counter() < end:
+                chosen = numbers.take(way.batch)
+                counts[worker] += len(self.answers(kind, inputs, chosen, way))
+
+        self.answers(kind, inputs, numbers.take(way.batch), way)  # sessions load before the clock starts
+        started = time.perf_counter()
+        end = started + seconds
+        threads = [threading.Thread(target=work, args=(worker,)) for worker in range(way.workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(counts) / (time.perf_counter() - started), sum(counts)
+
+    def answers(self, kind: Kind, inputs: Inputs, numbers: Sequence[int], way: Way) -> Sequence[bytes]:
+        """Answer one batch."""
+        tensors: dict[str, Any] = {}
+        if kind is not Kind.TEXT:
+            preprocessor = self._images if way.workers == 1 else self._single
+            pixels = np.stack(preprocessor.preprocess([inputs.photo(number) for number in numbers]))
+            tensors["image_embeds"] = self._session("image", way.threads).encode({"pixel_values": pixels})
+        if kind is not Kind.IMAGE:
+            tensors["text_embeds"] = self._text_embeds([inputs.text(number) for number in numbers], way.threads)
+        (answer,) = self._retrieval([BatchRequest(tensors=tensors, request_id="limit")])
+        if not isinstance(answer, dict):
+            raise answer
+        rows: Sequence[bytes] = answer["matches"][:, 0]
+        return rows
+
+    def _text_embeds(self, texts: Sequence[bytes], threads: int) -> NDArray[np.float32]:
+        """Encode words, those of each padded length in one run."""
+        rows = [self._texts.tokenize([decode_text(text)]) for text in texts]
+        embeds = np.empty((len(rows), self.encoder.embedding_dim), np.float32)
+        for length in {row.input_ids.shape[1] for row in rows}:
+            places = [place for place, row in enumerate(rows) if row.input_ids.shape[1] == length]
+            embeds[places] = self._session("text", threads).encode(
+                {
+                    "input_ids": np.concatenate([rows[place].input_ids for place in places]),
+                    "eot_index": np.concatenate([rows[place].eot_index for place in places]),
+                }
+            )
+        return embeds
+
+    def _session(self, side: str, threads: int) -> EncoderSession:
+        key = (side, threads)
+        if key not in self._sessions:
+            name, file = (IMAGE_ENCODER, IMAGE_ONNX_FILE) if side == "image" else (TEXT_ENCODER, TEXT_ONNX_FILE)
+            spec = composing_model(self.encoder, name)
+            self._sessions[key] = EncoderSession(self._directory / file, spec, threads)
+        return self._sessions[key]
+
+
+class _Numbers:
+    """Hands out input numbers to several threads, each once."""
+
+    def __init__(self, first: int) -> None:
+        self._counter: Iterator[int] = itertools.count(first)
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> list[int]:
+        with self._lock:
+            return list(itertools.islice(self._counter, count))
