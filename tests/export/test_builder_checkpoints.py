@@ -1,0 +1,128 @@
+"""Checkpoints that are missing, incomplete or damaged, and the hub."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import huggingface_hub
+import pytest
+import safetensors.torch
+import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from ensemble_builder.checkpoint import HUB_FILES, open_checkpoint
+from ensemble_builder.export import load_model
+from product_match.contract.errors import CheckpointError
+
+
+def test_a_whole_folder_is_a_checkpoint_named_after_itself(clip_checkpoint):
+    checkpoint = open_checkpoint(str(clip_checkpoint))
+    assert (checkpoint.name, checkpoint.tokenizer_class) == ("tiny-clip", "CLIPTokenizer")
+    assert len(checkpoint.weights_sha256) == 64
+    assert open_checkpoint(str(clip_checkpoint), "shop").name == "shop"
+
+
+def test_a_folder_that_is_not_there_is_refused_without_asking_the_hub():
+    with pytest.raises(CheckpointError, match=r"checkpoint ./nowhere/clip: no such folder; give a folder that holds"):
+        open_checkpoint("./nowhere/clip")
+
+
+def test_a_hub_id_that_cannot_be_fetched_says_what_to_do(monkeypatch):
+    def offline(*args, **options):
+        raise LocalEntryNotFoundError("no connection\nand a long story")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(
+        CheckpointError, match=r"openai/clip: .*\(LocalEntryNotFoundError: no connection\).*check the name"
+    ):
+        open_checkpoint("openai/clip")
+
+
+def test_a_hub_id_is_fetched_without_pickled_weights(monkeypatch, clip_checkpoint):
+    asked = {}
+
+    def download(source, allow_patterns):
+        asked.update(source=source, patterns=allow_patterns)
+        return str(clip_checkpoint)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert open_checkpoint("openai/clip-vit-base-patch32").name == "clip-vit-base-patch32"
+    assert asked == {"source": "openai/clip-vit-base-patch32", "patterns": list(HUB_FILES)}
+    assert not any("bin" in pattern for pattern in HUB_FILES)
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
+def test_a_missing_file_is_named(broken_checkpoint, file):
+    (broken_checkpoint / file).unlink()
+    with pytest.raises(CheckpointError, match=rf"{file} cannot be read \(No such file"):
+        open_checkpoint(str(broken_checkpoint))
+
+
+def test_a_file_that_is_not_json_is_named(broken_checkpoint):
+    (broken_checkpoint / "config.json").write_text("<html>", encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"config.json is not JSON .*download it again"):
+        open_checkpoint(str(broken_checkpoint))
+
+
+def test_a_json_file_that_holds_no_object_is_named(broken_checkpoint):
+    (broken_checkpoint / "preprocessor_config.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"preprocessor_config.json must hold a JSON object, got list"):
+        open_checkpoint(str(broken_checkpoint))
+
+
+def test_missing_weights_are_named_and_pickles_are_not_read(broken_checkpoint):
+    (broken_checkpoint / "model.safetensors").rename(broken_checkpoint / "pytorch_model.bin")
+    with pytest.raises(
+        CheckpointError, match=r"model.safetensors is missing; weights are read from safetensors only"
+    ):
+        open_checkpoint(str(broken_checkpoint))
+
+
+def test_weights_in_parts_are_found_and_a_missing_part_is_named(broken_checkpoint):
+    tensors = safetensors.torch.load_file(broken_checkpoint / "model.safetensors")
+    (broken_checkpoint / "model.safetensors").unlink()
+    names = sorted(tensors)
+    parts = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for file, held in parts.items():
+        safetensors.torch.save_file({name: tensors[name] for name in held}, broken_checkpoint / file)
+    index = {"weight_map": {name: file for file, held in parts.items() for name in held}}
+    (broken_checkpoint / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert [path.name for path in open_checkpoint(str(broken_checkpoint)).weight_files] == list(parts)
+    (broken_checkpoint / "b.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"index.json names b.safetensors, which is not there"):
+        open_checkpoint(str(broken_checkpoint))
+
+
+def test_weights_that_were_cut_off_are_named(broken_checkpoint):
+    path = broken_checkpoint / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(
+        CheckpointError, match=r"model.safetensors: damaged safetensors file, .* where its header says"
+    ):
+        open_checkpoint(str(broken_checkpoint))
+
+
+@pytest.mark.parametrize("data", [b"\x00", struct.pack("<Q", 10**9), struct.pack("<Q", 4) + b"{,,}"])
+def test_weights_with_a_damaged_header_are_named(broken_checkpoint, data):
+    (broken_checkpoint / "model.safetensors").write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"model.safetensors: damaged safetensors file \("):
+        open_checkpoint(str(broken_checkpoint))
+
+
+def test_weights_that_lack_tensors_are_refused(broken_checkpoint):
+    path = broken_checkpoint / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    del tensors["visual_projection.weight"]
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"the weights lack 1 tensors .*such as visual_projection.weight"):
+        load_model(open_checkpoint(str(broken_checkpoint)))
+
+
+def test_weights_of_another_shape_are_refused(broken_checkpoint):
+    path = broken_checkpoint / "model.safetensors"
+    tensors = safetensors.torch.load_file(path)
+    tensors["visual_projection.weight"] = torch.zeros(3, 3)
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"transformers cannot load it .*must belong together"):
+        load_model(open_checkpoint(str(broken_checkpoint)))

@@ -1,0 +1,97 @@
+"""Whole builds of lower precisions: the demo CLIP passes the gates, a CLIP that knows nothing does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensemble_builder import build as building
+from ensemble_builder.build import BuildRequest, build
+from product_match.contract.encoder import load_encoder
+from product_match.contract.errors import BuildError, PrecisionError
+from tests.export.conftest import built
+
+DEMO = Path(__file__).resolve().parent.parent.parent / "demo_clip"
+
+
+@pytest.fixture(scope="module")
+def demo_encoder(tmp_path_factory):
+    """The demo CLIP in FP32 with its weights inside the graphs, which lower precisions are made of."""
+    return built(DEMO, tmp_path_factory.mktemp("demo") / "fp32", repository=False)
+
+
+@pytest.fixture
+def exported(monkeypatch):
+    """Let builds take the graphs of a directory, as exporting them again takes most of the time."""
+
+    def take(directory):
+        def copy(build, model, spec):
+            for file in ("image_encoder.onnx", "text_encoder.onnx"):
+                shutil.copyfile(directory / file, build._directory / file)
+
+        monkeypatch.setattr(building._Build, "_export", copy)
+
+    return take
+
+
+def figures(encoder, precision):
+    return {check.name: check.value for check in encoder.report.checks if check.name.startswith(f"{precision}: ")}
+
+
+@pytest.mark.parametrize(("target", "precision"), [("embedded", "int8"), ("tensorrt", "int8"), ("tensorrt", "fp8")])
+def test_the_demo_passes_the_retrieval_gate(demo_encoder, exported, tmp_path, target, precision):
+    exported(demo_encoder.directory)
+    found = built(DEMO, tmp_path / "encoder", target=target, precision=precision, max_batch_size=32)
+    checks = figures(found, precision.upper())
+    assert checks[f"{precision.upper()}: photo to photos, overlap@10"] >= 0.95
+    assert checks[f"{precision.upper()}: words to photos, overlap@10"] >= 0.95
+    assert checks[f"{precision.upper()}: words to photos, loss in precision@5"] <= 0.01
+    assert load_encoder(found.directory).precision == precision
+    assert found.spec.identity == demo_encoder.spec.identity
+    report = json.loads((found.directory / "build.json").read_text())
+    assert (report["target"], report["precision"], report["max_batch_size"]) == (target, precision, 32)
+    assert report["scales_measured_on"]["photos"] == 205
+    small = (found.directory / "image_encoder.onnx").stat().st_size
+    assert small < 0.35 * (demo_encoder.directory / "image_encoder.onnx").stat().st_size
+    assert (found.directory / "model_repository").is_dir() == (target == "embedded")
+    assert (found.directory / "reference.npz").is_file() == (target == "tensorrt")
+
+
+def test_fp16_is_held_to_the_checkpoint_s_own_values(clip_checkpoint, clip_encoder, exported, tmp_path):
+    exported(clip_encoder.directory)
+    found = built(clip_checkpoint, tmp_path / "encoder", target="tensorrt", precision="fp16")
+    checks = figures(found, "FP16")
+    assert checks["FP16: images against transformers, lowest cosine"] >= 0.999
+    assert checks["FP16: texts of the corpus, words to embedding, lowest cosine"] >= 0.999
+    assert "engines are built on the GPU: ensemble-builder engines --directory" in found.report.notes[-1]
+    with np.load(found.directory / "reference.npz") as reference:
+        assert np.linalg.norm(reference["image_embeds"], axis=1) == pytest.approx(np.ones(16), abs=1e-5)
+
+
+def test_a_clip_that_loses_too_much_is_refused_and_leaves_nothing(clip_checkpoint, clip_encoder, exported, tmp_path):
+    exported(clip_encoder.directory)
+    request = BuildRequest(
+        checkpoint=str(clip_checkpoint), out=tmp_path / "encoder", target="tensorrt", precision="fp8"
+    )
+    with pytest.raises(
+        PrecisionError, match=r"FP8 loses too much on 205 photos: .*overlap@10 is 0\.\d+, must be >= 0.95"
+    ):
+        build(request)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_photos_only_fp32_is_built_and_the_scales_are_the_family_s(
+    clip_checkpoint, clip_encoder, exported, tmp_path, monkeypatch
+):
+    exported(clip_encoder.directory)
+    monkeypatch.setattr(building, "sample_photos", list)
+    found = built(clip_checkpoint, tmp_path / "encoder")
+    assert found.report.notes == ["similarity scales are the family's defaults, as there are no photos"]
+    with pytest.raises(
+        BuildError, match="precision int8 is calibrated on photos and their words, and there are none"
+    ):
+        build(BuildRequest(checkpoint=str(clip_checkpoint), out=tmp_path / "int8", precision="int8"))

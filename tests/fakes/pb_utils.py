@@ -1,0 +1,84 @@
+"""Small real classes with the part of `triton_python_backend_utils` that the adapters use."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+import numpy as np
+
+
+class Tensor:
+    def __init__(self, name: str, array: np.ndarray) -> None:
+        self._name = name
+        self._array = array
+
+    def name(self) -> str:
+        return self._name
+
+    def as_numpy(self) -> np.ndarray:
+        return self._array
+
+
+class TritonError:
+    UNKNOWN, INTERNAL, NOT_FOUND, INVALID_ARG, UNAVAILABLE, UNSUPPORTED, ALREADY_EXISTS, CANCELLED = range(8)
+
+    def __init__(self, message: str, code: int = INTERNAL) -> None:
+        self._message = message
+        self._code = code
+
+    def message(self) -> str:
+        return self._message
+
+    def code(self) -> int:
+        return self._code
+
+
+class InferenceRequest:
+    def __init__(
+        self, tensors: dict[str, np.ndarray], parameters: dict[str, Any] | None = None, request_id: str = ""
+    ) -> None:
+        self.tensors = {name: Tensor(name, array) for name, array in tensors.items()}
+        self._parameters = parameters or {}
+        self._request_id = request_id
+
+    def parameters(self) -> str:
+        return json.dumps(self._parameters)
+
+    def request_id(self) -> str:
+        return self._request_id
+
+
+class InferenceResponse:
+    def __init__(self, output_tensors: list[Tensor], error: TritonError | None = None) -> None:
+        self._tensors = output_tensors
+        self._error = error
+
+    def output_tensors(self) -> list[Tensor]:
+        return self._tensors
+
+    def has_error(self) -> bool:
+        return self._error is not None
+
+    def error(self) -> TritonError | None:
+        return self._error
+
+
+def get_input_tensor_by_name(request: InferenceRequest, name: str) -> Tensor | None:
+    return request.tensors.get(name)
+
+
+class Logger:
+    records: ClassVar[list[tuple[str, str]]] = []
+
+    @classmethod
+    def log_info(cls, text: str) -> None:
+        cls.records.append(("info", text))
+
+    @classmethod
+    def log_warn(cls, text: str) -> None:
+        cls.records.append(("warn", text))
+
+    @classmethod
+    def log_error(cls, text: str) -> None:
+        cls.records.append(("error", text))

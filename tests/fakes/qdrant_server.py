@@ -1,0 +1,299 @@
+"""A Qdrant server for tests: qdrant-client's own servicers on a loopback port, points in numpy, and faults on order.
+
+It knows what the project uses and refuses the rest. `faults` holds what the next calls meet: each call takes one.
+"""
+
+# ruff: noqa: N802 - the methods are named by Qdrant's protocol
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import numpy as np
+from qdrant_client import grpc as qdrant
+
+
+@dataclass
+class StoredPoint:
+    vectors: dict[str, np.ndarray]
+    payload: dict[str, Any]
+
+
+@dataclass
+class StoredCollection:
+    config: qdrant.CreateCollection
+    points: dict[str, StoredPoint] = field(default_factory=dict)
+    field_indexes: dict[str, int] = field(default_factory=dict)
+    indexed_after_points: bool = False
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a call meets: a pause, then an error or, with no code, the ordinary answer."""
+
+    code: grpc.StatusCode | None = None
+    pause_s: float = 0.0
+    words: str = "played by the test"
+
+
+class FakeQdrant:
+    """A context manager: a server on `address` until the block ends."""
+
+    def __init__(self, api_key: str = "") -> None:
+        self.collections: dict[str, StoredCollection] = {}
+        self.aliases: dict[str, str] = {}
+        self.faults: deque[Fault] = deque()
+        self.calls: list[str] = []
+        self.api_key = api_key
+        self.lock = threading.RLock()
+        self.port = 0
+        self._server: grpc.Server | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def __enter__(self) -> FakeQdrant:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start, after a `stop` on the same port and with the same points."""
+        server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+        qdrant.add_PointsServicer_to_server(_Points(self), server)
+        qdrant.add_CollectionsServicer_to_server(_Collections(self), server)
+        self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
+        server.start()
+        self._server = server
+
+    def stop(self) -> None:
+        """Stop at once: connections are dropped and calls in flight end without an answer."""
+        if self._server is not None:
+            self._server.stop(grace=None).wait()
+            self._server = None
+
+    def meet(self, name: str, context: grpc.ServicerContext) -> None:
+        self.calls.append(name)
+        given = dict(context.invocation_metadata()).get("api-key", "")
+        if given != self.api_key:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "Invalid API key or JWT")
+        fault = self.faults.popleft() if self.faults else None
+        if fault is not None:
+            time.sleep(fault.pause_s)
+            if fault.code is not None:
+                context.abort(fault.code, fault.words)
+
+    def collection(self, name: str, context: grpc.ServicerContext) -> StoredCollection:
+        found = self.collections.get(self.aliases.get(name, name))
+        if found is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Collection `{name}` doesn't exist!")
+        return found
+
+
+class _Collections(qdrant.CollectionsServicer):
+    def __init__(self, fake: FakeQdrant) -> None:
+        self.fake = fake
+
+    def Create(self, request, context):
+        self.fake.meet("Create", context)
+        with self.fake.lock:
+            if request.collection_name in self.fake.collections:
+                context.abort(grpc.StatusCode.ALREADY_EXISTS, "exists")
+            self.fake.collections[request.collection_name] = StoredCollection(config=request)
+        return qdrant.CollectionOperationResponse(result=True)
+
+    def Delete(self, request, context):
+        self.fake.meet("DeleteCollection", context)
+        with self.fake.lock:
+            gone = self.fake.collections.pop(request.collection_name, None)
+        return qdrant.CollectionOperationResponse(result=gone is not None)
+
+    def Get(self, request, context):
+        self.fake.meet("GetCollection", context)
+        held = self.fake.collection(request.collection_name, context)
+        config = qdrant.CollectionConfig(
+            params=qdrant.CollectionParams(shard_number=1, vectors_config=held.config.vectors_config),
+            metadata=held.config.metadata,
+        )
+        return qdrant.GetCollectionInfoResponse(result=qdrant.CollectionInfo(config=config))
+
+    def List(self, request, context):
+        self.fake.meet("List", context)
+        names = [qdrant.CollectionDescription(name=name) for name in self.fake.collections]
+        return qdrant.ListCollectionsResponse(collections=names)
+
+    def CollectionExists(self, request, context):
+        self.fake.meet("CollectionExists", context)
+        exists = request.collection_name in self.fake.collections
+        return qdrant.CollectionExistsResponse(result=qdrant.CollectionExists(exists=exists))
+
+    def ListAliases(self, request, context):
+        self.fake.meet("ListAliases", context)
+        aliases = [
+            qdrant.AliasDescription(alias_name=alias, collection_name=name)
+            for alias, name in self.fake.aliases.items()
+        ]
+        return qdrant.ListAliasesResponse(aliases=aliases)
+
+    def UpdateAliases(self, request, context):
+        self.fake.meet("UpdateAliases", context)
+        with self.fake.lock:
+            for action in request.actions:
+                kind = action.WhichOneof("action")
+                if kind == "create_alias":
+                    if action.create_alias.collection_name not in self.fake.collections:
+                        context.abort(grpc.StatusCode.NOT_FOUND, "no such collection")
+                    self.fake.aliases[action.create_alias.alias_name] = action.create_alias.collection_name
+                elif kind == "delete_alias":
+                    self.fake.aliases.pop(action.delete_alias.alias_name, None)
+                else:
+                    context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{kind} is not played")
+        return qdrant.CollectionOperationResponse(result=True)
+
+
+class _Points(qdrant.PointsServicer):
+    def __init__(self, fake: FakeQdrant) -> None:
+        self.fake = fake
+
+    def CreateFieldIndex(self, request, context):
+        self.fake.meet("CreateFieldIndex", context)
+        held = self.fake.collection(request.collection_name, context)
+        held.field_indexes[request.field_name] = request.field_type
+        held.indexed_after_points |= bool(held.points)
+        return qdrant.PointsOperationResponse()
+
+    def Upsert(self, request, context):
+        self.fake.meet("Upsert", context)
+        held = self.fake.collection(request.collection_name, context)
+        sizes = {name: params.size for name, params in held.config.vectors_config.params_map.map.items()}
+        fresh = {}
+        for point in request.points:
+            vectors = {}
+            for name, vector in point.vectors.vectors.vectors.items():
+                if name not in sizes:
+                    context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Not existing vector name error: {name}")
+                if len(vector.dense.data) != sizes[name]:
+                    words = f"Vector dimension error: expected dim: {sizes[name]}, got {len(vector.dense.data)}"
+                    context.abort(grpc.StatusCode.INVALID_ARGUMENT, words)
+                vectors[name] = np.array(vector.dense.data, np.float32)
+            payload = {name: _plain(value) for name, value in point.payload.items()}
+            fresh[point.id.uuid] = StoredPoint(vectors, payload)
+        with self.fake.lock:
+            held.points.update(fresh)
+        return qdrant.PointsOperationResponse()
+
+    def Delete(self, request, context):
+        self.fake.meet("Delete", context)
+        held = self.fake.collection(request.collection_name, context)
+        with self.fake.lock:
+            for id_ in request.points.points.ids:
+                held.points.pop(id_.uuid, None)
+        return qdrant.PointsOperationResponse()
+
+    def Count(self, request, context):
+        self.fake.meet("Count", context)
+        held = self.fake.collection(request.collection_name, context)
+        return qdrant.CountResponse(result=qdrant.CountResult(count=len(held.points)))
+
+    def Get(self, request, context):
+        self.fake.meet("Get", context)
+        held = self.fake.collection(request.collection_name, context)
+        wanted = [id_.uuid for id_ in request.ids if id_.uuid in held.points]
+        return qdrant.GetResponse(result=[_retrieved(id_, held.points[id_], request) for id_ in wanted])
+
+    def Scroll(self, request, context):
+        self.fake.meet("Scroll", context)
+        held = self.fake.collection(request.collection_name, context)
+        with self.fake.lock:
+            ids = sorted(id_ for id_ in held.points if id_ >= request.offset.uuid)[: request.limit]
+            return qdrant.ScrollResponse(result=[_retrieved(id_, held.points[id_], request) for id_ in ids])
+
+    def QueryBatch(self, request, context):
+        self.fake.meet("QueryBatch", context)
+        with self.fake.lock:
+            results = [self._answer(query, request.collection_name, context) for query in request.query_points]
+        return qdrant.QueryBatchResponse(result=results)
+
+    def _answer(self, query, collection_name, context):
+        held = self.fake.collection(collection_name, context)
+        if query.with_payload.enable or query.with_vectors.enable:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the hot path takes neither payload nor vectors")
+        unknown = _keys(query.filter) - set(held.field_indexes)
+        if unknown:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Index required but not found for {sorted(unknown)}")
+        vector = np.array(query.query.nearest.dense.data, np.float32)
+        size = held.config.vectors_config.params_map.map[query.using].size
+        if len(vector) != size:
+            words = f"Wrong input: Vector dimension error: expected dim: {size}, got {len(vector)}"
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, words)
+        scored = [
+            (float(point.vectors[query.using] @ vector), id_)
+            for id_, point in held.points.items()
+            if query.using in point.vectors and _fits(query.filter, point.payload)
+        ]
+        best = sorted(scored, key=lambda item: -item[0])[: query.limit]
+        hits = [qdrant.ScoredPoint(id=qdrant.PointId(uuid=id_), score=score) for score, id_ in best]
+        return qdrant.BatchResult(result=hits)
+
+
+def _retrieved(id_, point, request):
+    wanted = set(request.with_payload.include.fields)
+    payload = {name: _message(value) for name, value in point.payload.items() if name in wanted}
+    return qdrant.RetrievedPoint(id=qdrant.PointId(uuid=id_), payload=payload)
+
+
+def _plain(value):
+    kind = value.WhichOneof("kind")
+    if kind == "list_value":
+        return [_plain(item) for item in value.list_value.values]
+    return getattr(value, kind)
+
+
+def _message(value):
+    if isinstance(value, list):
+        return qdrant.Value(list_value=qdrant.ListValue(values=[_message(item) for item in value]))
+    if isinstance(value, str):
+        return qdrant.Value(string_value=value)
+    return qdrant.Value(integer_value=value) if isinstance(value, int) else qdrant.Value(double_value=value)
+
+
+def _keys(filter_):
+    keys = set()
+    for condition in (*filter_.must, *filter_.should, *filter_.must_not):
+        if condition.WhichOneof("condition_one_of") == "filter":
+            keys |= _keys(condition.filter)
+        else:
+            keys.add(condition.field.key)
+    return keys
+
+
+def _fits(filter_, payload):
+    if filter_.should and not any(_holds(condition, payload) for condition in filter_.should):
+        return False
+    return all(_holds(c, payload) for c in filter_.must) and not any(_holds(c, payload) for c in filter_.must_not)
+
+
+def _holds(condition, payload):
+    if condition.WhichOneof("condition_one_of") == "filter":
+        return _fits(condition.filter, payload)
+    value = payload.get(condition.field.key)
+    if value is None:
+        return False
+    if condition.field.HasField("match"):
+        return value in condition.field.match.keywords.strings
+    bounds = condition.field.range
+    return not (
+        (bounds.HasField("gte") and value < bounds.gte)
+        or (bounds.HasField("gt") and value <= bounds.gt)
+        or (bounds.HasField("lte") and value > bounds.lte)
+        or (bounds.HasField("lt") and value >= bounds.lt)
+    )

@@ -1,0 +1,62 @@
+"""Settings are read in one place, checked when made, and never show a secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from product_match.contract.errors import ConfigError
+from product_match.settings import PREFIX, Secret, ServingSettings, redacted
+
+EMBEDDED = {
+    "ENCODER_DIRECTORY": "/encoder",
+    "MONGODB_URI": "mongodb://shop:hunter2@localhost:27017",
+    "INDEX_DIRECTORY": "/index",
+    "OWNER_SOCKET": "/owner.sock",
+}
+
+
+def read(**changes):
+    given = {name: value for name, value in {**EMBEDDED, **changes}.items() if value is not None}
+    return ServingSettings.from_environment({PREFIX + name: value for name, value in given.items()} | {"HOME": "/"})
+
+
+def test_settings_survive_a_round_trip_through_the_environment():
+    settings = read(STORE_TIMEOUT_S="0.5", ENCODER_THREADS="2", COLLECTION="shop")
+    assert ServingSettings.from_environment(settings.to_environment()) == settings
+    assert (settings.store_timeout_s, settings.encoder_threads, settings.collection) == (0.5, 2, "shop")
+
+
+def test_a_server_needs_no_directory():
+    settings = read(VECTOR_INDEX="server", QDRANT_URL="qdrant:6334", INDEX_DIRECTORY=None, OWNER_SOCKET=None)
+    assert settings.qdrant_url == "qdrant:6334"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ENCODER_DIRECTORY": None}, "PRODUCT_MATCH_ENCODER_DIRECTORY is not set; Directory that"),
+        ({"MONGODB_URI": ""}, "PRODUCT_MATCH_MONGODB_URI is not set"),
+        ({"MONGO": "x"}, "PRODUCT_MATCH_MONGO is not a setting; known are COLLECTION"),
+        ({"MONGODB_URI": "${MONGODB_URI}"}, "PRODUCT_MATCH_MONGODB_URI still holds the placeholder ${MONGODB_URI}"),
+        ({"VECTOR_INDEX": "faiss"}, "must be `edge` or `server`, got `faiss`"),
+        ({"INDEX_DIRECTORY": None}, "needs PRODUCT_MATCH_INDEX_DIRECTORY and PRODUCT_MATCH_OWNER_SOCKET; set both"),
+        ({"VECTOR_INDEX": "server"}, "needs PRODUCT_MATCH_QDRANT_URL as host:port; set it"),
+        ({"STORE_TIMEOUT_S": "soon"}, "PRODUCT_MATCH_STORE_TIMEOUT_S must be a number, got `soon`"),
+        ({"STORE_TIMEOUT_S": "0"}, "must be above 0 and at most 30 seconds, got 0.0"),
+        ({"ENCODER_THREADS": "-1"}, "PRODUCT_MATCH_ENCODER_THREADS must be 0 to 256, got -1"),
+    ],
+)
+def test_a_wrong_setting_is_named(changes, words):
+    with pytest.raises(ConfigError) as caught:
+        read(**changes)
+    assert words in str(caught.value)
+
+
+def test_secrets_never_show():
+    settings = read()
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in str(settings)
+    assert str(Secret("hunter2")) == "********"
+    assert str(Secret("")) == ""
+    assert redacted(settings.mongodb_uri.value) == "mongodb://shop:********@localhost:27017"
+    assert redacted("mongodb://localhost:1") == "mongodb://localhost:1"

@@ -1,0 +1,178 @@
+"""What every vector index does, whichever engine holds it."""
+
+from __future__ import annotations
+
+import uuid
+
+import numpy as np
+import pytest
+
+from product_match.contract.errors import ProductMatchError
+from product_match.stores.edge_index import EdgeIndex
+from product_match.stores.filters import read_filter
+from product_match.stores.server_channel import QdrantChannel
+from product_match.stores.server_collections import ServerCollections
+from product_match.stores.server_index import ServerIndex
+from product_match.stores.swappable_index import SwappableIndex
+from product_match.stores.vector_index import Hit, Revision, VectorPoint, VectorQuery, revisions
+from tests.fakes.catalogues import DIMENSION, unit_vector
+from tests.fakes.encoders import encoder_spec
+from tests.fakes.qdrant_server import FakeQdrant
+
+
+@pytest.fixture(params=["edge", "swappable", "server"])
+def index(request, memory_path):
+    if request.param == "server":
+        with FakeQdrant() as server:
+            channel = QdrantChannel(server.address)
+            collections = ServerCollections(channel, "products", encoder_spec())
+            collections.prepare()
+            opened = ServerIndex(channel, collections.alias, timeout_s=5.0)
+            yield opened
+            opened.close()
+        return
+    opened = EdgeIndex(memory_path / "shard", DIMENSION)
+    if request.param == "swappable":
+        opened = SwappableIndex(opened)
+    yield opened
+    opened.close()
+
+
+def identifier(number):
+    return str(uuid.UUID(int=number + 1))
+
+
+def point(number, rev=1, names=("image", "text"), **payload):
+    vectors = {name: unit_vector(number + 1000 * (name == "text")) for name in names}
+    return VectorPoint(id=identifier(number), rev=rev, vectors=vectors, payload=payload)
+
+
+def query(vector, name="image", limit=10, **conditions):
+    return VectorQuery(vector_name=name, vector=vector, limit=limit, filter=read_filter(conditions))
+
+
+def ids(hits):
+    return [hit.id for hit in hits]
+
+
+def test_a_score_is_the_dot_product_with_the_query_as_given(index):
+    index.upsert([point(n) for n in range(20)])
+    given = (2.5 * unit_vector(3) - 0.5 * unit_vector(9)).astype(np.float32)
+    (hits,) = index.search([query(given, limit=20)])
+    expected = {identifier(n): float(unit_vector(n) @ given) for n in range(20)}
+    assert {hit.id: hit.score for hit in hits} == pytest.approx(expected, abs=1e-5)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_the_queries_of_a_batch_are_answered_in_order_each_with_its_own_limit_and_vector(index):
+    index.upsert([point(n) for n in range(5)])
+    queries = [query(unit_vector(n), limit=n + 1) for n in range(5)] + [query(unit_vector(1002), "text", 1)]
+    answers = index.search(queries)
+    assert [len(answer) for answer in answers] == [1, 2, 3, 4, 5, 1]
+    assert [answer[0].id for answer in answers] == [identifier(n) for n in (0, 1, 2, 3, 4, 2)]
+
+
+def test_no_queries_have_no_answers(index):
+    assert index.search([]) == []
+
+
+def test_a_point_without_a_vector_is_not_found_by_it(index):
+    index.upsert([point(0, names=("image",)), point(1, names=("text",))])
+    image, text = index.search([query(unit_vector(0)), query(unit_vector(0), "text")])
+    assert ids(image) == [identifier(0)]
+    assert ids(text) == [identifier(1)]
+
+
+def test_an_upsert_replaces_the_whole_point(index):
+    index.upsert([point(0, rev=1, category="Shoes", color="red")])
+    index.upsert([point(0, rev=2, names=("text",), category="Hats")])
+    assert index.count() == 1
+    assert index.lookup([identifier(0)]) == {identifier(0): Revision(identifier(0), 2, ("text",))}
+    none, shoes, hats, red = index.search(
+        [
+            query(unit_vector(0)),
+            query(unit_vector(0), "text", category="Shoes"),
+            query(unit_vector(0), "text", category="Hats"),
+            query(unit_vector(0), "text", color="red"),
+        ]
+    )
+    assert (ids(none), ids(shoes), ids(hats), ids(red)) == ([], [], [identifier(0)], [])
+
+
+def test_deleted_points_are_gone_and_unknown_ids_do_no_harm(index):
+    index.upsert([point(n) for n in range(3)])
+    index.delete([identifier(1), identifier(77)])
+    index.delete([])
+    assert index.count() == 2
+    (hits,) = index.search([query(unit_vector(1))])
+    assert identifier(1) not in ids(hits)
+
+
+PRODUCTS = {
+    0: {"category": "Shoes", "color": "navy", "price": 10},
+    1: {"category": "Shoes", "color": "blue", "price": 49.99},
+    2: {"category": "Hats", "color": "navy", "price": 50.0},
+    3: {"category": "Hats", "brand": "Acme"},
+    4: {"category": "schuh größe 42 ✓", "sku": "a.b$c"},
+}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ({"category": "Shoes"}, {0, 1}),
+        ({"category": "shoes"}, set()),
+        ({"category": ["Shoes", "Hats"]}, {0, 1, 2, 3}),
+        ({"category": {"not": "Shoes"}}, {2, 3, 4}),
+        ({"category": {"not": ["Shoes", "Hats"]}}, {4}),
+        ({"category": {"in": ["Shoes", "Hats"], "not": "Hats"}}, {0, 1}),
+        ({"category": "schuh größe 42 ✓"}, {4}),
+        ({"sku": "a.b$c"}, {4}),
+        ({"price": 10}, {0}),
+        ({"price": [10, 50]}, {0, 2}),
+        ({"price": {"not": 10}}, {1, 2, 3, 4}),
+        ({"price": {"gte": 10, "lt": 50}}, {0, 1}),
+        ({"price": {"gt": 10, "lte": 50}}, {1, 2}),
+        ({"color": "navy", "price": {"lt": 20}}, {0}),
+        ({"brand": "Acme", "color": "navy"}, set()),
+    ],
+)
+def test_a_filter_leaves_what_fits(index, conditions, expected):
+    index.upsert([point(number, **payload) for number, payload in PRODUCTS.items()])
+    (hits,) = index.search([query(unit_vector(50), **conditions)])
+    assert set(ids(hits)) == {identifier(number) for number in expected}
+
+
+def test_the_pages_of_revisions_hold_every_point_once_in_order(index):
+    index.upsert([point(n, rev=n) for n in range(25)])
+    found = list(revisions(index, page_size=7))
+    assert found == [Revision(identifier(n), n, ("image", "text")) for n in range(25)]
+    assert index.page(None, 3) == found[:3]
+    assert index.page(found[2].id, 3) == found[3:6]
+    assert index.page(found[24].id, 3) == []
+    assert list(revisions(index, page_size=25)) == found
+
+
+def test_lookup_leaves_out_what_is_not_there(index):
+    index.upsert([point(0)])
+    assert set(index.lookup([identifier(0), identifier(9)])) == {identifier(0)}
+    assert index.lookup([]) == {}
+
+
+def test_writing_nothing_is_no_call(index):
+    index.upsert([])
+    index.flush()
+    assert index.count() == 0
+
+
+def test_a_vector_of_the_wrong_length_is_an_error_that_says_so(index):
+    with pytest.raises(ProductMatchError, match="Vector dimension error: expected dim: 4, got 3"):
+        index.search([query(np.ones(3, np.float32))])
+
+
+def test_a_hit_carries_plain_values(index):
+    index.upsert([point(0)])
+    ((hit,),) = index.search([query(unit_vector(0))])
+    assert type(hit) is Hit
+    assert type(hit.id) is str
+    assert type(hit.score) is float
