@@ -13,7 +13,7 @@ from typing import Final
 from qdrant_client import grpc as qdrant
 
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import ConfigError
+from product_match.contract.errors import ConfigError, ProductMatchError
 from product_match.contract.products import FILTER_FIELDS, FieldType
 from product_match.stores.server_channel import QdrantChannel
 from product_match.stores.vector_index import VECTOR_NAMES
@@ -60,9 +60,20 @@ class ServerCollections:
         return f"{self.alias}-{max((number for number, _ in self._numbered()), default=0) + 1}"
 
     def create(self, collection: str) -> None:
-        """Create a collection with its payload indexes, which have to be there before the points."""
-        if self._exists(collection):
-            return
+        """Create a collection with its payload indexes, which have to be there before the points.
+
+        What is there already is left as it is, so a process that starts beside another, or after one that died
+        halfway, ends with the same collection.
+        """
+        if not self._exists(collection):
+            self._create_or_find(collection)
+        for field in FILTER_FIELDS:
+            index = qdrant.CreateFieldIndexCollection(
+                collection_name=collection, wait=True, field_name=field.name, field_type=_TYPES[field.type]
+            )
+            self._channel.call(self._channel.points.CreateFieldIndex, index, TIMEOUT_S)
+
+    def _create_or_find(self, collection: str) -> None:
         params = {
             name: qdrant.VectorParams(size=self._encoder.embedding_dim, distance=qdrant.Distance.Dot)
             for name in VECTOR_NAMES
@@ -73,12 +84,13 @@ class ServerCollections:
             strict_mode_config=qdrant.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False),
             metadata={_ENCODER_KEY: qdrant.Value(string_value=self._encoder.identity)},
         )
-        self._channel.call(self._channel.collections.Create, request, TIMEOUT_S)
-        for field in FILTER_FIELDS:
-            index = qdrant.CreateFieldIndexCollection(
-                collection_name=collection, wait=True, field_name=field.name, field_type=_TYPES[field.type]
-            )
-            self._channel.call(self._channel.points.CreateFieldIndex, index, TIMEOUT_S)
+        try:
+            self._channel.call(self._channel.collections.Create, request, TIMEOUT_S)
+        except ProductMatchError:
+            # Servers differ in the code with which they refuse a second creation: what counts is that it is there.
+            if not self._exists(collection):
+                raise
+            logger.info("collection %s was made by another process", collection)
 
     def switch(self, collection: str) -> None:
         """Let the alias lead to `collection`, in one atomic step."""
