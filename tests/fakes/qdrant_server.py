@@ -51,6 +51,8 @@ class FakeQdrant:
         self.faults: deque[Fault] = deque()
         self.calls: list[str] = []
         self.api_key = api_key
+        self.first_looks: threading.Barrier | None = None
+        """Holds back everyone who is told that a collection is not there, until all of them have been told."""
         self.lock = threading.RLock()
         self.port = 0
         self._server: grpc.Server | None = None
@@ -134,6 +136,8 @@ class _Collections(qdrant.CollectionsServicer):
     def CollectionExists(self, request, context):
         self.fake.meet("CollectionExists", context)
         exists = request.collection_name in self.fake.collections
+        if not exists and self.fake.first_looks is not None:
+            self.fake.first_looks.wait(10)
         return qdrant.CollectionExistsResponse(result=qdrant.CollectionExists(exists=exists))
 
     def ListAliases(self, request, context):
@@ -225,8 +229,8 @@ class _Points(qdrant.PointsServicer):
 
     def _answer(self, query, collection_name, context):
         held = self.fake.collection(collection_name, context)
-        if query.with_payload.enable or query.with_vectors.enable:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the hot path takes neither payload nor vectors")
+        if query.with_payload.enable:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the hot path takes no payload")
         unknown = _keys(query.filter) - set(held.field_indexes)
         if unknown:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Index required but not found for {sorted(unknown)}")
@@ -241,8 +245,22 @@ class _Points(qdrant.PointsServicer):
             if query.using in point.vectors and _fits(query.filter, point.payload)
         ]
         best = sorted(scored, key=lambda item: -item[0])[: query.limit]
-        hits = [qdrant.ScoredPoint(id=qdrant.PointId(uuid=id_), score=score) for score, id_ in best]
+        shown = held.points if query.with_vectors.enable else {}
+        hits = [
+            qdrant.ScoredPoint(id=qdrant.PointId(uuid=id_), score=score, vectors=_vectors(shown.get(id_)))
+            for score, id_ in best
+        ]
         return qdrant.BatchResult(result=hits)
+
+
+def _vectors(point):
+    if point is None:
+        return None
+    vectors = {
+        name: qdrant.VectorOutput(dense=qdrant.DenseVector(data=numbers.tolist()))
+        for name, numbers in point.vectors.items()
+    }
+    return qdrant.VectorsOutput(vectors=qdrant.NamedVectorsOutput(vectors=vectors))
 
 
 def _retrieved(id_, point, request):

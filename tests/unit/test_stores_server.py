@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
@@ -92,6 +94,29 @@ def test_a_collection_made_by_a_process_that_died_before_the_alias_is_taken_over
     collections.create("products-0123456789ab-1")
     collections.prepare()
     assert collections.current() == "products-0123456789ab-1"
+
+
+def test_two_processes_that_start_together_end_with_the_same_collection(server):
+    server.first_looks = threading.Barrier(2)
+    channels = [QdrantChannel(server.address) for _ in range(2)]
+    prepared = [ServerCollections(channel, "products", encoder_spec()) for channel in channels]
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(collections.prepare) for collections in prepared]:
+            done.result()
+    assert server.calls.count("Create") == 2
+    assert list(server.collections) == ["products-0123456789ab-1"]
+    assert [collections.current() for collections in prepared] == ["products-0123456789ab-1"] * 2
+    for channel in channels:
+        channel.close()
+
+
+def test_a_collection_that_the_server_refuses_to_make_is_an_error(server, channel):
+    ordinary = [Fault()] * 2  # of the alias and of the collection it is told that there is none
+    server.faults.extend([*ordinary, Fault(code=grpc.StatusCode.INVALID_ARGUMENT, words="disk full")])
+    with pytest.raises(ProductMatchError, match=r"failed: INVALID_ARGUMENT \(disk full\)"):
+        ServerCollections(channel, "products", encoder_spec()).prepare()
+    assert server.calls == ["ListAliases", "CollectionExists", "Create", "CollectionExists"]
+    assert (server.collections, server.aliases) == ({}, {})
 
 
 def test_the_alias_is_switched_to_a_fresh_collection(server, channel, index):
