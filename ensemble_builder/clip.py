@@ -22,10 +22,10 @@ class ClipFamily(Family):
     name = "clip"
     architectures = ("CLIPModel",)
     default_scales = SimilarityScales(
-        image_to_image=SimilarityScale(background=0.55, match=0.90),
-        image_to_text=SimilarityScale(background=0.17, match=0.30),
-        text_to_image=SimilarityScale(background=0.17, match=0.30),
-        text_to_text=SimilarityScale(background=0.65, match=0.92),
+        image_to_image=SimilarityScale(background=0.55, match=1.0),
+        image_to_text=SimilarityScale(background=0.17, match=0.36),
+        text_to_image=SimilarityScale(background=0.17, match=0.36),
+        text_to_text=SimilarityScale(background=0.65, match=1.0),
     )
 
     def image_rules(self, checkpoint: Checkpoint) -> ImageRules:

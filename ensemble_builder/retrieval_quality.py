@@ -18,6 +18,8 @@ OVERLAP_LIMIT: Final = 0.95
 PRECISION_LOSS_LIMIT: Final = 0.01
 LEAST_PHOTOS: Final = 50
 """With fewer photos, ten neighbours are too large a part of the catalogue for their overlap to tell anything."""
+BEST_PAIRS: Final = 0.01
+"""The share of photos with their own words whose cosine scores above 1."""
 LEAST_SPAN: Final = 0.01
 """A measured scale whose ends are closer than this says that the encoder tells nothing apart."""
 
@@ -115,8 +117,10 @@ def check_retrieval(full: Embedded, lower: Embedded, report: BuildReport, name: 
 def measure_scales(embedded: Embedded, defaults: SimilarityScales, report: BuildReport) -> SimilarityScales:
     """Measure how this encoder's cosines map to scores.
 
-    An unrelated pair has two labels (or is any pair, without labels). A photo belongs together with its own words,
-    and with the nearest photo of the same label; words with the nearest words of the same label.
+    An unrelated pair has two labels (or is any pair, without labels): its mean cosine is the background. A match is
+    the best there can be: cosine 1 for a photo with the same photo and words with the same words, and for a photo
+    with its own words what only `BEST_PAIRS` of such pairs exceed. With the mean of such pairs instead, common pairs
+    of photo and words would score above the same words, and outrank them.
 
     Returns:
         Measured scales; the family's default for a pair that the samples cannot tell.
@@ -140,24 +144,23 @@ def measure_scales(embedded: Embedded, defaults: SimilarityScales, report: Build
 
 
 def _scale_within(rows: NDArray[np.float32], labels: Sequence[str]) -> tuple[float, float] | None:
-    names = np.asarray(labels)
-    alike = names[:, None] == names[None, :]
-    scores = rows.astype(np.float64) @ rows.astype(np.float64).T
-    others = ~np.eye(len(rows), dtype=bool)
-    unrelated = others if len(set(labels)) < 2 else ~alike
-    mates = alike & others
-    has_mate = mates.any(axis=1)
-    if not has_mate.any():
+    if len(rows) < 2:
         return None
-    best = np.where(mates, scores, -np.inf).max(axis=1)[has_mate]
-    return float(scores[unrelated].mean()), float(np.median(best))
+    scores = rows.astype(np.float64) @ rows.astype(np.float64).T
+    return float(scores[_unrelated(labels)].mean()), 1.0
 
 
 def _scale_across(embedded: Embedded) -> tuple[float, float] | None:
     if embedded.words is None or len(embedded.images) < 2:
         return None
-    names = np.asarray(embedded.labels)
     scores = embedded.words.astype(np.float64) @ embedded.images.astype(np.float64).T
-    alike = names[:, None] == names[None, :]
-    unrelated = ~np.eye(len(names), dtype=bool) if len(set(embedded.labels)) < 2 else ~alike
-    return float(scores[unrelated].mean()), float(np.median(np.diag(scores)))
+    match = np.quantile(np.diag(scores), 1 - BEST_PAIRS)
+    return float(scores[_unrelated(embedded.labels)].mean()), float(match)
+
+
+def _unrelated(labels: Sequence[str]) -> NDArray[np.bool_]:
+    names = np.asarray(labels)
+    if len(set(labels)) < 2:
+        return ~np.eye(len(names), dtype=bool)
+    unrelated: NDArray[np.bool_] = names[:, None] != names[None, :]
+    return unrelated

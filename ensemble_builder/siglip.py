@@ -26,10 +26,10 @@ class SiglipFamily(Family):
     name = "siglip"
     architectures = ("SiglipModel",)
     default_scales = SimilarityScales(
-        image_to_image=SimilarityScale(background=0.50, match=0.90),
-        image_to_text=SimilarityScale(background=0.00, match=0.13),
-        text_to_image=SimilarityScale(background=0.00, match=0.13),
-        text_to_text=SimilarityScale(background=0.65, match=0.92),
+        image_to_image=SimilarityScale(background=0.50, match=1.0),
+        image_to_text=SimilarityScale(background=0.00, match=0.18),
+        text_to_image=SimilarityScale(background=0.00, match=0.18),
+        text_to_text=SimilarityScale(background=0.65, match=1.0),
     )
 
     def image_rules(self, checkpoint: Checkpoint) -> ImageRules:

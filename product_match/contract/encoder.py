@@ -36,8 +36,9 @@ class SimilarityScale:
     """How to read a cosine between a query side and a product vector.
 
     Cosines of image-image, text-image and text-text pairs lie in different ranges (CLIP's modality gap), so each
-    is mapped linearly: `background` (the mean over unrelated pairs) becomes 0, `match` (a pair that belongs
-    together) becomes 1. A linear map keeps one weighted sum of query vectors exact under vector search.
+    is mapped linearly: `background` (the mean over unrelated pairs) becomes 0, `match` (the same photo or the same
+    words; across kinds, the best pairs) becomes 1. A linear map keeps a weighted sum of query vectors exact under
+    vector search.
     """
 
     background: float

@@ -16,7 +16,7 @@ from product_match.contract import limits
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import InvalidRequestError, ProductMatchError
 from product_match.contract.models import IMAGE_GIVEN, MATCHES, TEXT_GIVEN
-from product_match.retrieval.fusion import IMAGE, TEXT, CombinedQuery, combine
+from product_match.retrieval.fusion import IMAGE, TEXT, FusedQuery, Ranking, fuse
 from product_match.stores.filters import ProductFilter, read_filter
 from product_match.stores.vector_index import Hit, VectorQuery
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
@@ -41,7 +41,7 @@ class RowQuery:
     """One row of a request, ready to search."""
 
     query_id: str
-    combined: tuple[CombinedQuery, ...]
+    query: FusedQuery
     top_k: int
     fields: tuple[str, ...] | None
     filter: ProductFilter | None
@@ -82,11 +82,11 @@ class RetrievalService:
         options = request.parameters
         sides = _given_sides(request, row)
         weights = {IMAGE: options.get("image_weight", 0.5), TEXT: options.get("text_weight", 0.5)}
-        combined = combine(sides, weights if len(sides) == 2 else dict.fromkeys(sides, 1.0), self._encoder.scales)
+        query = fuse(sides, weights if len(sides) == 2 else dict.fromkeys(sides, 1.0), self._encoder.scales)
         name = request.request_id or uuid.uuid4().hex
         return RowQuery(
             query_id=name if request.rows == 1 else f"{name}/{row}",
-            combined=combined,
+            query=query,
             top_k=options.get("top_k", limits.DEFAULT_TOP_K),
             fields=options.get("fields"),
             filter=read_filter(options.get("filter")),
@@ -95,12 +95,18 @@ class RetrievalService:
 
     def _answers(self, rows: Sequence[RowQuery]) -> list[bytes]:
         queries = [
-            VectorQuery(vector_name=part.vector_name, vector=part.vector, limit=row.limit, filter=row.filter)
+            VectorQuery(
+                vector_name=search.vector_name,
+                vector=search.vector,
+                limit=row.query.limit(row.limit),
+                filter=row.filter,
+                with_vectors=row.query.needs_vectors,
+            )
             for row in rows
-            for part in row.combined
+            for search in row.query.searches()
         ]
         hits = iter(self._index.search(queries))
-        ranked = [_ranked(row, [next(hits) for _ in row.combined]) for row in rows]
+        ranked = [_ranked(row, [next(hits) for _ in row.query.searches()]) for row in rows]
         wanted = sorted({point_id for scores in ranked for point_id, _ in scores})
         found = self._products.fetch(wanted) if wanted else {}
         return [self._answer(row, scores, found) for row, scores in zip(rows, ranked, strict=True)]
@@ -137,18 +143,11 @@ def _given_sides(request: BatchRequest, row: int) -> dict[str, NDArray[np.float3
     return sides
 
 
-def _ranked(row: RowQuery, lists: Sequence[Sequence[Hit]]) -> list[tuple[str, float]]:
-    best: dict[str, float] = {}
-    for part, hits in zip(row.combined, lists, strict=True):
-        for hit in hits:
-            score = hit.score + part.offset
-            if score > best.get(hit.id, -np.inf):
-                best[hit.id] = score
-    # Ties are broken by id, so that the same query always answers in the same order.
-    ordered = sorted(best.items(), key=lambda item: (-item[1], item[0]))
+def _ranked(row: RowQuery, lists: Sequence[Sequence[Hit]]) -> Ranking:
+    ranking = row.query.rank(lists)
     if row.min_score is not None:
-        ordered = [item for item in ordered if item[1] >= row.min_score]
-    return ordered[: row.limit]
+        ranking = [item for item in ranking if item[1] >= row.min_score]
+    return ranking[: row.limit]
 
 
 def _selected(product: StoredProduct, fields: tuple[str, ...] | None) -> orjson.Fragment | dict[str, Any]:

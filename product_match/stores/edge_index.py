@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
+import numpy as np
 import qdrant_edge
 from qdrant_edge import EdgeShard, UpdateOperation
 
@@ -67,7 +68,7 @@ class EdgeIndex:
             return []
         request = qdrant_edge.QueryBatchRequest([_request(query) for query in queries])
         answers = self._call("search", lambda shard: shard.query_batch(request))
-        return [[Hit(str(point.id), point.score) for point in answer] for answer in answers]
+        return [[_hit(point) for point in answer] for answer in answers]
 
     def upsert(self, points: Sequence[VectorPoint]) -> None:
         """Add or wholly replace points."""
@@ -213,8 +214,13 @@ def _request(query: VectorQuery) -> qdrant_edge.QueryRequest:
         limit=query.limit,
         filter=edge_filter(query.filter) if query.filter is not None else None,
         with_payload=False,
-        with_vector=False,
+        with_vector=query.with_vectors,
     )
+
+
+def _hit(point: qdrant_edge.ScoredPoint) -> Hit:
+    named = point.vector if isinstance(point.vector, dict) else {}
+    return Hit(str(point.id), point.score, {name: np.asarray(numbers, np.float32) for name, numbers in named.items()})
 
 
 def _point(point: VectorPoint) -> qdrant_edge.Point:

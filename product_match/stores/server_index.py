@@ -31,6 +31,7 @@ WRITE_TIMEOUT_S: Final = 10.0
 _PACKED_DATA: Final = b"\x0a"
 _NOTHING: Final = qdrant.WithPayloadSelector(enable=False)
 _NO_VECTORS: Final = qdrant.WithVectorsSelector(enable=False)
+_ALL_VECTORS: Final = qdrant.WithVectorsSelector(enable=True)
 _REVISION: Final = qdrant.WithPayloadSelector(include=qdrant.PayloadIncludeSelector(fields=[REV_KEY, VECTORS_KEY]))
 
 
@@ -61,7 +62,10 @@ class ServerIndex:
             collection_name=self.collection, query_points=[self._query(query) for query in queries]
         )
         response = self._channel.call(self._channel.points.QueryBatch, request, self._timeout_s)
-        return [[Hit(point.id.uuid, point.score) for point in answer.result] for answer in response.result]
+        return [
+            [Hit(point.id.uuid, point.score, _vectors(point)) for point in answer.result]
+            for answer in response.result
+        ]
 
     def upsert(self, points: Sequence[VectorPoint]) -> None:
         """Add or wholly replace points."""
@@ -121,8 +125,14 @@ class ServerIndex:
             filter=None if query.filter is None else server_filter(query.filter),
             limit=query.limit,
             with_payload=_NOTHING,
-            with_vectors=_NO_VECTORS,
+            with_vectors=_ALL_VECTORS if query.with_vectors else _NO_VECTORS,
         )
+
+
+def _vectors(point: qdrant.ScoredPoint) -> dict[str, NDArray[np.float32]]:
+    held = point.vectors.vectors.vectors
+    # Servers before 1.16 fill `data` only, later ones `dense` too.
+    return {name: np.asarray(vector.dense.data or vector.data, np.float32) for name, vector in held.items()}
 
 
 def dense_vector(vector: NDArray[np.float32]) -> qdrant.DenseVector:

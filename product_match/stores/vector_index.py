@@ -8,7 +8,7 @@ weights of a combined query, so `Hit.score` is the plain dot product of the quer
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
@@ -55,20 +55,30 @@ class VectorQuery:
         vector: float32 [D], of any length.
         limit: Most hits.
         filter: Which products may answer; None for all.
+        with_vectors: Whether hits come with all vectors of their product.
     """
 
     vector_name: str
     vector: NDArray[np.float32]
     limit: int
     filter: ProductFilter | None = None
+    with_vectors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer of a search: the point's id and its dot product with the query."""
+    """One answer of a search.
+
+    Attributes:
+        id: The point's id.
+        score: Dot product of the query with the point's vector.
+        vectors: All vectors of the point by name, float32 [D] or, where it has several, [k, D]; empty unless
+            the query asked for them.
+    """
 
     id: str
     score: float
+    vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

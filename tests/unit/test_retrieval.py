@@ -27,10 +27,11 @@ class Index:
         return [self._one(query) for query in queries]
 
     def _one(self, query):
-        there = {
-            key: vectors[query.vector_name] for key, vectors in self.products.items() if query.vector_name in vectors
-        }
-        hits = [Hit(id=key, score=float(vector @ query.vector)) for key, vector in there.items()]
+        there = {key: vectors for key, vectors in self.products.items() if query.vector_name in vectors}
+        hits = [
+            Hit(key, float(vectors[query.vector_name] @ query.vector), vectors if query.with_vectors else {})
+            for key, vectors in there.items()
+        ]
         return sorted(hits, key=lambda hit: -hit.score)[: query.limit]
 
 

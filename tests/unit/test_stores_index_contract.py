@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 
 import numpy as np
@@ -70,6 +71,21 @@ def test_the_queries_of_a_batch_are_answered_in_order_each_with_its_own_limit_an
     answers = index.search(queries)
     assert [len(answer) for answer in answers] == [1, 2, 3, 4, 5, 1]
     assert [answer[0].id for answer in answers] == [identifier(n) for n in (0, 1, 2, 3, 4, 2)]
+
+
+def test_hits_come_with_all_their_vectors_where_the_query_asks_for_them(index):
+    index.upsert([point(0), point(1, names=("image",))])
+    plain = query(unit_vector(0), limit=2)
+    without, with_vectors = index.search([plain, dataclasses.replace(plain, with_vectors=True)])
+    assert [hit.vectors for hit in without] == [{}, {}]
+    assert ids(with_vectors) == ids(without)
+    held = {hit.id: hit.vectors for hit in with_vectors}
+    assert {id_: sorted(vectors) for id_, vectors in held.items()} == {
+        identifier(0): ["image", "text"],
+        identifier(1): ["image"],
+    }
+    np.testing.assert_allclose(held[identifier(0)]["image"], unit_vector(0), atol=1e-6)
+    np.testing.assert_allclose(held[identifier(0)]["text"], unit_vector(1000), atol=1e-6)
 
 
 def test_no_queries_have_no_answers(index):
