@@ -13,7 +13,7 @@ from typing import Any
 
 from ensemble_builder.report import read_report, table
 from product_match.contract.encoder import load_encoder
-from product_match.contract.errors import ProductMatchError
+from product_match.contract.errors import ConfigError, ProductMatchError
 from product_match.contract.limits import MAX_BATCH_SIZE
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -236,8 +236,13 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from product_match.repository.generated import stale_files, write_generated
+    from product_match.repository.generated import DEMO_ENCODER, stale_files, write_generated
 
+    if not (arguments.project / DEMO_ENCODER).is_dir():
+        raise ConfigError(
+            f"{arguments.project} is not the project's folder, as it has no {DEMO_ENCODER}; run this in a "
+            "checkout, or give one with --project"
+        )
     stale = stale_files(arguments.project)
     if arguments.write:
         write_generated(arguments.project)

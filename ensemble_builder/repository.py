@@ -19,25 +19,24 @@ from product_match.repository.configuration import (
     ensemble_configuration,
     model_configuration,
 )
+from product_match.repository.shipped import shipped_adapters
 
 REPOSITORY_DIRECTORY: Final = "model_repository"
-ADAPTERS: Final = Path(__file__).resolve().parent.parent / REPOSITORY_DIRECTORY
-"""The project's own repository, whose adapters are copied."""
 
 
-def assemble_embedded(spec: EncoderSpec, directory: Path, adapters: Path = ADAPTERS) -> Path:
+def assemble_embedded(spec: EncoderSpec, directory: Path, adapters: Path | None = None) -> Path:
     """Make the model repository of an encoder directory for the embedded stack.
 
     Raises:
         ConfigError: An adapter is missing.
     """
     target = directory / REPOSITORY_DIRECTORY
-    assemble_repository(adapters, spec, target)
+    assemble_repository(adapters or shipped_adapters(), spec, target)
     return target
 
 
 def assemble_production(
-    spec: EncoderSpec, directory: Path, plans: Mapping[str, Path], max_batch_size: int, adapters: Path = ADAPTERS
+    spec: EncoderSpec, directory: Path, plans: Mapping[str, Path], max_batch_size: int, adapters: Path | None = None
 ) -> Path:
     """Make the model repository of an encoder directory for production: encoders are TensorRT engines.
 
@@ -46,11 +45,12 @@ def assemble_production(
         directory: The encoder directory; the repository is made in it, and links to the plans there.
         plans: The plan of each encoder.
         max_batch_size: Of the encoders; requests have at most `limits.MAX_BATCH_SIZE` rows anyway.
-        adapters: The project's repository.
+        adapters: Folder of the models' adapters; the project's own by default.
 
     Raises:
         ConfigError: An adapter is missing.
     """
+    sources = adapters or shipped_adapters()
     target = directory / REPOSITORY_DIRECTORY
     shutil.rmtree(target, ignore_errors=True)
     models = tuple(_sized(model, max_batch_size) for model in composing_models(spec))
@@ -63,7 +63,7 @@ def assemble_production(
             (version / plan.name).symlink_to(Path("../../..") / plan.name)
             text = engine_configuration(model, spec, plan.name)
         else:
-            _copy_adapter(adapters, model.name, version)
+            _copy_adapter(sources, model.name, version)
             text = model_configuration(model, Target.PRODUCTION)
         (target / model.name / CONFIG_FILE).write_text(text, encoding="utf-8")
     for ensemble in ensembles(spec):

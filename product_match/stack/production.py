@@ -1,7 +1,7 @@
 """Becomes the `tritonserver` of the container, with the flags that the embedded stack starts with too.
 
     python -m product_match.stack.production --model-repository /encoder/model_repository
-    python -m product_match.stack.production --adapters /opt/product-match/model_repository
+    python -m product_match.stack.production --cpu
 
 The first takes a repository that `ensemble-builder` made, TensorRT engines and all; the second makes one at the
 start, whose encoders run ONNX Runtime on the CPU. Everything else comes from the PRODUCT_MATCH_* variables.
@@ -25,6 +25,7 @@ from typing import Final
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, PlatformError, ProductMatchError
 from product_match.repository.assembly import assemble_repository
+from product_match.repository.shipped import shipped_adapters
 from product_match.settings import ServingSettings, redacted
 from product_match.stack import flags, platforms
 from product_match.stack.flags import MIB, Flag, Listener, Memory, Version
@@ -112,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     models = parser.add_mutually_exclusive_group(required=True)
     models.add_argument("--model-repository", type=Path, metavar="DIR", help="made by `ensemble-builder`")
-    models.add_argument("--adapters", type=Path, metavar="DIR", help="assemble a repository for the CPU from these")
+    models.add_argument("--cpu", action="store_true", help="make one whose encoders run ONNX Runtime")
     parser.add_argument("--address", default="0.0.0.0", help="interface to listen on (default %(default)s)")
     for name, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
         parser.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help="(default %(default)s)")
@@ -124,14 +125,14 @@ def _command(arguments: argparse.Namespace, environment: Mapping[str, str]) -> l
     encoder = load_encoder(settings.encoder_directory)
     version = triton_version(environment)
     platforms.shared_memory_step(platforms.free_shared_memory())
-    if arguments.adapters is not None:
-        assemble_repository(arguments.adapters, encoder, ASSEMBLED)
+    if arguments.cpu:
+        assemble_repository(shipped_adapters(), encoder, ASSEMBLED)
     repository = arguments.model_repository or ASSEMBLED
     if not any(repository.glob("*/config.pbtxt")):
         raise ConfigError(
             f"{repository} is not a model repository; make one with `ensemble-builder engines` on the GPU that serves"
         )
-    if arguments.adapters is None:
+    if not arguments.cpu:
         check_engines(settings.encoder_directory)
     server = ProductionServer(
         model_repository=repository,
@@ -141,7 +142,7 @@ def _command(arguments: argparse.Namespace, environment: Mapping[str, str]) -> l
             grpc_port=arguments.grpc_port,
             metrics_port=arguments.metrics_port,
         ),
-        gpu=arguments.adapters is None,
+        gpu=not arguments.cpu,
         admin_key=environment.get(ADMIN_KEY_VARIABLE) or secrets.token_urlsafe(24),
     )
     logger.info(

@@ -39,6 +39,11 @@ def test_a_failed_build_exits_with_1_and_says_why(capsys):
     assert capsys.readouterr().err.endswith("or a hub id such as openai/clip-vit-base-patch32\n")
 
 
+def test_a_check_outside_a_checkout_says_so(capsys, tmp_path):
+    assert main(["check", "--project", str(tmp_path)]) == 1
+    assert "is not the project's folder, as it has no demo_clip/embedded; run this in" in capsys.readouterr().err
+
+
 def test_inspect_shows_declaration_files_and_checks(capsys, clip_encoder):
     assert main(["inspect", str(clip_encoder.directory)]) == 0
     words = capsys.readouterr().out

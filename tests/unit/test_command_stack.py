@@ -107,6 +107,15 @@ def test_a_stack_that_does_not_start_is_one_line(server, monkeypatch, capsys):
     assert capsys.readouterr().err == "product-match: port 8000 is taken; give another --http-port\n"
 
 
+def test_without_the_demonstration_encoder_it_is_asked_for_one(server, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["serve"]) == 1
+    assert "demo_clip/embedded is not here; run this in the project's folder, or give" in capsys.readouterr().err
+    assert main(["serve", "--encoder", "of-my-own"]) == 0
+    (settings,) = Stack.made
+    assert settings.adapters == PROJECT / "model_repository"
+
+
 def test_a_client_without_the_server_code_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "product_match.stack.local", None)
     assert main(["serve"]) == 1

@@ -73,8 +73,8 @@ def test_flags_of_a_newer_triton_are_left_out_for_an_older_one():
     assert arguments(given, (3, 0)) == ["--old=1", "--new=true", "--switch"]
 
 
-def test_without_a_gpu_the_repository_is_assembled_from_the_adapters(place, environment):
-    ((_, command),) = become(place, environment, "--adapters", "model_repository", "--http-port", "9000")
+def test_without_a_gpu_the_repository_is_assembled_from_the_installed_adapters(place, environment):
+    ((_, command),) = become(place, environment, "--cpu", "--http-port", "9000")
     assert f"--model-repository={place}/assembled" in command
     assert "--allow-gpu-metrics=false" in command
     assert "--http-port=9000" in command
@@ -131,7 +131,7 @@ def test_one_of_the_two_repositories_must_be_given(capsys):
     with pytest.raises(SystemExit) as misuse:
         production.main([], {})
     assert misuse.value.code == 2
-    assert "one of the arguments --model-repository --adapters is required" in capsys.readouterr().err
+    assert "one of the arguments --model-repository --cpu is required" in capsys.readouterr().err
 
 
 def test_the_version_of_an_image_that_does_not_tell_is_taken_for_the_least():

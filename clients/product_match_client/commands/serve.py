@@ -11,7 +11,6 @@ from product_match_client.arguments import DEFAULT_STATE_DIRECTORY, add_command,
 from product_match_client.output import Console
 
 DEFAULT_ENCODER = Path("demo_clip/embedded")
-DEFAULT_MODEL_REPOSITORY = Path("model_repository")
 DEFAULT_SAMPLE = Path("sample_data")
 
 
@@ -48,9 +47,8 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model-repository",
         type=Path,
-        default=DEFAULT_MODEL_REPOSITORY,
         metavar="DIR",
-        help="the models that Triton is given for the encoder (default %(default)s)",
+        help="the models that Triton is given for the encoder (default: the installed ones)",
     )
     parser.add_argument(
         "--sample-data",
@@ -105,15 +103,21 @@ def open_stack(arguments: argparse.Namespace, console: Console) -> Any:
         ConfigError: The serving code is not installed, or a directory is missing.
     """
     try:
+        from product_match.repository.shipped import shipped_adapters
         from product_match.stack.local import LocalStack, StackSettings
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the local stack needs more than the client ({error}); install it with "
             '`pip install "product-match[embedded]"`'
         ) from error
+    if arguments.encoder == DEFAULT_ENCODER and not DEFAULT_ENCODER.is_dir():
+        raise ConfigError(
+            f"the demonstration encoder {DEFAULT_ENCODER} is not here; run this in the project's folder, or give an "
+            "encoder directory of `ensemble-builder build` with --encoder"
+        )
     settings = StackSettings(
         encoder_directory=arguments.encoder,
-        adapters=arguments.model_repository,
+        adapters=arguments.model_repository or shipped_adapters(),
         state_directory=arguments.state_dir,
         http_port=arguments.http_port,
         grpc_port=arguments.grpc_port,
