@@ -15,7 +15,7 @@ import torch
 from product_match.contract.errors import ProductMatchError
 from product_match.evaluation.split import Part
 
-from .learning import STUDENT_SCHEDULE
+from .learning import CONTINUED_SCHEDULE, STUDENT_SCHEDULE
 from .measurement import clip_encoders, measure_folder
 from .teaching import TEACHER_SCHEDULE
 from .training import TrainingPlan, train
@@ -49,13 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _plan(options: argparse.Namespace) -> TrainingPlan:
+    student = STUDENT_SCHEDULE if options.start_from is None else CONTINUED_SCHEDULE
+    if options.student_epochs is not None:
+        student = dataclasses.replace(student, epochs=options.student_epochs)
     return TrainingPlan(
         folders=tuple(options.images),
         out=options.out,
         work=options.work or options.out.with_name(options.out.name + "-training"),
         seed=options.seed,
         teacher=dataclasses.replace(TEACHER_SCHEDULE, epochs=options.teacher_epochs),
-        student=dataclasses.replace(STUDENT_SCHEDULE, epochs=options.student_epochs),
+        student=student,
+        start_from=options.start_from,
     )
 
 
@@ -82,8 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--student-epochs",
         type=int,
-        default=STUDENT_SCHEDULE.epochs,
-        help="passes of stage two (default: %(default)s)",
+        help=f"passes of stage two ({STUDENT_SCHEDULE.epochs}, with --start-from {CONTINUED_SCHEDULE.epochs})",
+    )
+    training.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="go on from this checkpoint's weights, on labels and captions alone, without a teacher",
     )
     measuring = commands.add_parser(
         "measure",

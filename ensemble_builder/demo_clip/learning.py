@@ -1,9 +1,9 @@
-"""Stage two: train the CLIP on labels, captions, and what the teacher sees."""
+"""Stage two: train the CLIP on labels, captions, and what a teacher sees if there is one."""
 
 from __future__ import annotations
 
 import random as python_random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,16 +16,19 @@ from .augmentation import ViewOptions, mixed_views, random_views
 from .captions import caption_for, colour_prompt, label_prompt
 from .loop import Schedule, mixed_precision, pick_device, train_epochs
 from .losses import distillation_loss, feature_loss, image_image_loss, image_text_loss
-from .photos import PhotoSet
+from .photos import GROCERIES, PhotoSet
 from .student import Student, token_ids
-from .targets import NO_CLASS, Targets
+from .targets import NO_CLASS, Targets, balanced_draws
 from .teacher import Teacher
 
 STUDENT_SCHEDULE = Schedule(
     epochs=44, batch=64, peak_rate=1e-3, warm_up=3.0, weight_decay=0.06, average_epochs=1.5, shards=2
 )
+# For a CLIP that has learned before and goes on without a teacher.
+CONTINUED_SCHEDULE = Schedule(
+    epochs=22, batch=64, peak_rate=5e-4, warm_up=0.5, weight_decay=0.06, average_epochs=1.5, shards=2
+)
 SECOND_VIEW_SHARE = 0.25
-MIXED_SHARE = 0.5
 # Half of the patches are left out until this share of the epochs, then a quarter, and none at the very end.
 HALF_UNTIL, QUARTER_UNTIL = 0.8, 0.92
 
@@ -38,13 +41,51 @@ class Lesson:
         photos: The training photos.
         targets: Their class numbers.
         tokenizer: Makes token ids of captions.
-        teacher: The trained teacher, in evaluation mode.
+        teacher: The trained teacher, in evaluation mode; None to learn from labels and captions alone.
     """
 
     photos: PhotoSet
     targets: Targets
     tokenizer: Tokenizer
-    teacher: Teacher
+    teacher: Teacher | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emphasis:
+    """What the losses and the views stress.
+
+    Attributes:
+        views: Strength of the random views.
+        mixed_share: Share of batches whose views are mixed with each other.
+        label_weight: Weight of the label prompts' loss.
+        colour_weight: Weight of the colour prompts' loss.
+        caption_weight: Weight of the captions' loss.
+        image_weight: Weight of the image-image loss.
+        view_share: Share of the image-image loss that tells photos apart; the rest brings labels together.
+        neighbours: Whether every second grocery of a batch is the next photo of the shelf, the hardest to tell apart.
+    """
+
+    views: ViewOptions = field(default_factory=ViewOptions)
+    mixed_share: float = 0.5
+    label_weight: float = 0.6
+    colour_weight: float = 0.15
+    caption_weight: float = 1.0
+    image_weight: float = 1.0
+    view_share: float = 0.3
+    neighbours: bool = False
+
+
+TAUGHT = Emphasis()
+UNTAUGHT = Emphasis(
+    views=ViewOptions(smallest_area=0.45, erase=0.2),
+    mixed_share=0.3,
+    label_weight=1.0,
+    colour_weight=0.1,
+    caption_weight=0.6,
+    image_weight=1.5,
+    view_share=0.4,
+    neighbours=True,
+)
 
 
 def train_student(
@@ -64,13 +105,14 @@ def train_student(
     """
     device = pick_device()
     torch.manual_seed(seed)
-    width = next(iter(lesson.teacher.heads.values())).in_features
     if device.type == "cpu":
         # torch's fused attention is slow backwards on short sequences: a step takes 1.7 times as long with it.
         clip.set_attn_implementation("eager")
-    student = Student(clip, int(width)).to(device)
+    teacher = lesson.teacher
+    student = Student(clip, None if teacher is None else teacher.width).to(device)
     step = _Step(student, lesson, device, schedule)
-    average = train_epochs(student, step, len(lesson.photos), schedule, seed=seed, checkpoint=checkpoint)
+    draws = balanced_draws(lesson.targets) if teacher is None else None
+    average = train_epochs(student, step, len(lesson.photos), schedule, seed=seed, checkpoint=checkpoint, draws=draws)
     assert isinstance(average, Student)
     return average.clip
 
@@ -80,23 +122,23 @@ class _Step:
 
     def __init__(self, student: Student, lesson: Lesson, device: torch.device, schedule: Schedule) -> None:
         self._student, self._lesson, self._device, self._schedule = student, lesson, device, schedule
-        self._teacher = lesson.teacher.to(device).eval()
+        self._teacher = None if lesson.teacher is None else lesson.teacher.to(device).eval()
+        self._emphasis = UNTAUGHT if lesson.teacher is None else TAUGHT
         self._pixels = torch.from_numpy(lesson.photos.pixels)
         self._aspects = torch.from_numpy(lesson.photos.aspects)
         self._side = student.clip.config.vision_config.image_size
-        self._options = ViewOptions()
 
     def __call__(self, rows: Tensor, random: torch.Generator, epoch: float) -> dict[str, Tensor]:
         choice = python_random.Random(int(torch.randint(2**40, (1,), generator=random)))
         progress = epoch / self._schedule.epochs
         keep = 0.5 if progress < HALF_UNTIL else 0.75 if progress < QUARTER_UNTIL else 1.0
-        if choice.random() < (MIXED_SHARE if progress < 0.9 else 0.2):
+        if choice.random() < (self._emphasis.mixed_share if progress < 0.9 else 0.2):
             return self._mixed_losses(rows, random, choice, keep)
         return self._plain_losses(rows, random, choice, keep)
 
     def _views(self, rows: Tensor, random: torch.Generator) -> Tensor:
         return random_views(
-            self._pixels[rows].to(self._device), self._aspects[rows], self._side, self._options, random
+            self._pixels[rows].to(self._device), self._aspects[rows], self._side, self._emphasis.views, random
         )
 
     def _prompts(self, choice: python_random.Random) -> list[str]:
@@ -108,7 +150,9 @@ class _Step:
         return token_ids(self._lesson.tokenizer, texts).to(self._device)
 
     @torch.no_grad()
-    def _taught(self, views: Tensor) -> tuple[Tensor, Tensor]:
+    def _taught(self, views: Tensor) -> tuple[Tensor, Tensor] | None:
+        if self._teacher is None:
+            return None
         with mixed_precision(self._device):
             features = self._teacher.features(views)
             return features, self._teacher.heads["label"](features)
@@ -117,7 +161,7 @@ class _Step:
         self,
         images: Tensor,
         prompts: Tensor,
-        taught: tuple[Tensor, Tensor],
+        taught: tuple[Tensor, Tensor] | None,
         rows: Tensor,
         kept: float,
         partners: Tensor | None,
@@ -126,7 +170,7 @@ class _Step:
         count = len(targets.classes["label"])
         label_logits = self._student.label_scale.clamp(max=3.7).exp() * images @ prompts[:count].T
         colour_logits = self._student.colour_scale.clamp(max=3.4).exp() * images @ prompts[count:].T
-        losses = {"taught": distillation_loss(label_logits, taught[1])}
+        losses = {} if taught is None else {"taught": distillation_loss(label_logits, taught[1])}
         garments = targets.numbers["colour"][rows] != NO_CLASS
         if partners is None:
             wanted = targets.numbers["label"][rows].to(self._device)
@@ -144,6 +188,28 @@ class _Step:
                 losses["label"] = losses["label"] + loss if "label" in losses else loss
         return losses
 
+    def _teaching(
+        self, pooled: Tensor, taught: tuple[Tensor, Tensor] | None, losses: dict[str, Tensor]
+    ) -> Tensor | float:
+        if taught is None:
+            return 0.0
+        with mixed_precision(self._device):
+            guessed = self._student.feature_head(pooled)
+        losses["features"] = feature_loss(guessed, taught[0])
+        return losses["taught"] + losses["features"]
+
+    def _beside_neighbours(self, rows: Tensor) -> Tensor:
+        """Put groceries first, and replace every second one by the photo after the one before it."""
+        photos = self._lesson.photos.photos
+        rows = torch.tensor(sorted(rows.tolist(), key=lambda row: photos[row].area != GROCERIES))
+        for place in range(1, len(rows), 2):
+            before, following = int(rows[place - 1]), int(rows[place - 1]) + 1
+            if photos[int(rows[place])].area != GROCERIES:
+                break
+            if following < len(photos) and photos[following].label == photos[before].label:
+                rows[place] = following
+        return rows
+
     def _mixed_losses(
         self, rows: Tensor, random: torch.Generator, choice: python_random.Random, keep: float
     ) -> dict[str, Tensor]:
@@ -151,17 +217,16 @@ class _Step:
         taught = self._taught(mixed.views)
         with mixed_precision(self._device):
             pooled = self._student.pooled(mixed.views, keep, random)
-            guessed = self._student.feature_head(pooled)
             images = self._student.image_rows(pooled)
             prompts = self._student.text_rows(self._tokens(self._prompts(choice)))
         losses = self._prompt_losses(images.float(), prompts.float(), taught, rows, mixed.kept, mixed.partners)
-        losses["features"] = feature_loss(guessed, taught[0])
-        losses["total"] = losses["taught"] + 0.6 * losses["label"] + losses["features"]
+        losses["total"] = self._emphasis.label_weight * losses["label"] + self._teaching(pooled, taught, losses)
         return losses
 
     def _plain_losses(
         self, rows: Tensor, random: torch.Generator, choice: python_random.Random, keep: float
     ) -> dict[str, Tensor]:
+        rows = self._beside_neighbours(rows) if self._emphasis.neighbours else rows
         rows = torch.cat([rows, rows[: int(SECOND_VIEW_SHARE * len(rows))]])
         views = self._views(rows, random)
         taught = self._taught(views)
@@ -170,12 +235,10 @@ class _Step:
         texts = [caption.text for caption in captions] + self._prompts(choice)
         with mixed_precision(self._device):
             pooled = self._student.pooled(views, keep, random)
-            guessed = self._student.feature_head(pooled)
             images = self._student.image_rows(pooled)
             words = self._student.text_rows(self._tokens(texts))
         images, words = images.float(), words.float()
         losses = self._prompt_losses(images, words[len(captions) :], taught, rows, 1.0, None)
-        losses["features"] = feature_loss(guessed, taught[0])
         positives = torch.tensor(
             [[caption.true_of(photos[row], colours[row]) for caption in captions] for row in rows.tolist()],
             device=self._device,
@@ -184,13 +247,14 @@ class _Step:
         losses["captions"] = image_text_loss(images, words[: len(captions)], positives, scale)
         labels = self._lesson.targets.numbers["label"][rows].to(self._device)
         same_photo = (rows[:, None] == rows[None]).to(self._device)
-        losses["images"] = image_image_loss(images, same_photo, labels[:, None] == labels[None])
+        losses["images"] = image_image_loss(
+            images, same_photo, labels[:, None] == labels[None], view_share=self._emphasis.view_share
+        )
         losses["total"] = (
-            losses["taught"]
-            + 0.6 * losses["label"]
-            + losses["features"]
-            + 0.15 * losses.get("colour", 0.0)
-            + losses["captions"]
-            + losses["images"]
+            self._teaching(pooled, taught, losses)
+            + self._emphasis.label_weight * losses["label"]
+            + self._emphasis.colour_weight * losses.get("colour", 0.0)
+            + self._emphasis.caption_weight * losses["captions"]
+            + self._emphasis.image_weight * losses["images"]
         )
         return losses

@@ -71,12 +71,14 @@ def pick_device() -> torch.device:
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """Return an autocast to bfloat16 where the device has matrix units for it, else one that does nothing.
+    """Return an autocast to bfloat16 where the device multiplies it faster, else one that does nothing.
+
+    A processor counts when it has matrix units (AMX) or bfloat16 dot products (AVX512-BF16).
 
     Args:
         device: Where the model runs.
     """
-    fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
+    fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast, cache_enabled=False)
 
 
@@ -88,6 +90,7 @@ def train_epochs(
     *,
     seed: int,
     checkpoint: Path | None = None,
+    draws: Tensor | None = None,
 ) -> nn.Module:
     """Train a model and return the average of its weights.
 
@@ -101,6 +104,8 @@ def train_epochs(
         schedule: Length and learning rate.
         seed: Seed of all randomness.
         checkpoint: File that is written after every epoch, and read first when it is there.
+        draws: [count] how often each photo is drawn, relative to the others; an epoch then draws `count` photos at
+            random with repeats. Without it an epoch takes every photo once.
 
     Returns:
         A copy of the model with averaged weights, in evaluation mode.
@@ -120,7 +125,8 @@ def train_epochs(
         random = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         torch.manual_seed(seed * 1_000_003 + epoch)
         with ThreadPoolExecutor(schedule.shards) as threads:
-            means = _one_epoch(model, average, optimizer, loss_of, count, schedule, epoch, random, threads)
+            order = _order_of(count, draws, random)
+            means = _one_epoch(model, average, optimizer, loss_of, order, schedule, epoch, random, threads)
         words = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
         _logger.info("epoch %s of %s: %s, %.0f s", epoch + 1, schedule.epochs, words, time.monotonic() - began)
         if checkpoint is not None:
@@ -128,20 +134,25 @@ def train_epochs(
     return average
 
 
+def _order_of(count: int, draws: Tensor | None, random: torch.Generator) -> Tensor:
+    if draws is None:
+        return torch.randperm(count, generator=random)
+    return torch.multinomial(draws, count, replacement=True, generator=random)
+
+
 def _one_epoch(
     model: nn.Module,
     average: nn.Module,
     optimizer: torch.optim.Optimizer,
     loss_of: LossOfRows,
-    count: int,
+    order: Tensor,
     schedule: Schedule,
     epoch: int,
     random: torch.Generator,
     threads: ThreadPoolExecutor,
 ) -> dict[str, float]:
     model.train()
-    order = torch.randperm(count, generator=random)
-    steps = max(1, count // schedule.batch)
+    steps = max(1, len(order) // schedule.batch)
     decay = math.exp(-1.0 / (schedule.average_epochs * steps))
     sums: dict[str, float] = {}
     for step in range(steps):

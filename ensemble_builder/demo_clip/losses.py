@@ -45,7 +45,9 @@ def image_text_loss(images: Tensor, texts: Tensor, positives: Tensor, scale: Ten
     return (by_image + 2.0 * by_text) / 3.0
 
 
-def image_image_loss(images: Tensor, same_photo: Tensor, same_kind: Tensor, temperature: float = 0.1) -> Tensor:
+def image_image_loss(
+    images: Tensor, same_photo: Tensor, same_kind: Tensor, temperature: float = 0.1, view_share: float = 0.3
+) -> Tensor:
     """Pull views of one photo together, and photos of one label too.
 
     Args:
@@ -53,16 +55,17 @@ def image_image_loss(images: Tensor, same_photo: Tensor, same_kind: Tensor, temp
         same_photo: [n, n] bool, True for two views of one photo.
         same_kind: [n, n] bool, True for photos of one label.
         temperature: Divides the cosines.
+        view_share: Weight of the loss over views; the loss over labels has the rest.
 
     Returns:
-        Three tenths of the loss over views and seven tenths of the loss over labels.
+        The weighted mean of the loss over views and the loss over labels.
     """
     itself = torch.eye(len(images), dtype=torch.bool, device=images.device)
     logits = (images @ images.T / temperature).masked_fill(itself, -1e4)
     views = multi_positive_loss(logits, same_photo & ~itself)
     # Another view of the same photo is no negative of its label, nor an easy positive.
     labels = multi_positive_loss(logits.masked_fill(same_photo, -1e4), same_kind & ~same_photo)
-    return 0.3 * views + 0.7 * labels
+    return view_share * views + (1 - view_share) * labels
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:

@@ -16,14 +16,17 @@ class Student(nn.Module):
 
     Args:
         clip: The model that is kept.
-        teacher_width: Width of the teacher's features.
+        teacher_width: Width of the teacher's features; None without a teacher.
     """
 
-    def __init__(self, clip: CLIPModel, teacher_width: int) -> None:
+    def __init__(self, clip: CLIPModel, teacher_width: int | None) -> None:
         super().__init__()
         self.clip = clip
         width = clip.config.vision_config.hidden_size
-        self.feature_head = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, teacher_width))
+        self.feature_head: nn.Module = nn.Identity()
+        if teacher_width is not None:
+            layers = (nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, teacher_width))
+            self.feature_head = nn.Sequential(*layers)
         self.label_scale = nn.Parameter(torch.tensor(2.5))
         self.colour_scale = nn.Parameter(torch.tensor(2.5))
         clip.logit_scale.requires_grad_(True)

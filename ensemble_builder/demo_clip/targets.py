@@ -12,6 +12,8 @@ from .photos import CLOTHING, PhotoSet
 
 HEAD_WEIGHTS = {"label": 1.0, "group": 0.4, "colour": 0.4}
 NO_CLASS = -100
+LABEL_BALANCE = 0.4
+GARMENT_SHARE = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,25 @@ def targets_of(photos: PhotoSet) -> Targets:
         index = {value: number for number, value in enumerate(classes[name])}
         numbers[name] = torch.tensor([index.get(value, NO_CLASS) for value in values])
     return Targets(classes=classes, numbers=numbers)
+
+
+def balanced_draws(targets: Targets) -> Tensor:
+    """Say how often to draw each photo, so that rare labels and garments come up more often than they are.
+
+    Args:
+        targets: Class numbers of the photo set.
+
+    Returns:
+        [n] float64 that sum to 1. Photos of a label share in proportion to the label's count to the power
+        `1 - LABEL_BALANCE`; garments get `GARMENT_SHARE` of all draws when there are groceries too.
+    """
+    labels = targets.numbers["label"]
+    draws = torch.bincount(labels).double()[labels] ** -LABEL_BALANCE
+    garments = targets.numbers["colour"] != NO_CLASS
+    if garments.any() and not garments.all():
+        draws[garments] *= GARMENT_SHARE / draws[garments].sum()
+        draws[~garments] *= (1 - GARMENT_SHARE) / draws[~garments].sum()
+    return draws / draws.sum()
 
 
 def label_loss(logits: dict[str, Tensor], targets: Targets, rows: Tensor, smoothing: float = 0.1) -> Tensor:

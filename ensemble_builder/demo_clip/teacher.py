@@ -17,6 +17,7 @@ class Teacher(nn.Module):
 
     def __init__(self, heads: dict[str, int], widths: tuple[int, ...] = (48, 96, 192, 384), depth: int = 2) -> None:
         super().__init__()
+        self.width = widths[-1]
         stem = widths[0]
         layers: list[nn.Module] = [
             nn.Conv2d(3, stem, 5, stride=2, padding=2, bias=False),

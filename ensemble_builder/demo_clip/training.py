@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenizers import Tokenizer
+from transformers import CLIPModel
+
 from product_match.contract.errors import ConfigError
 from product_match.evaluation.split import Part
 
@@ -35,6 +38,8 @@ class TrainingPlan:
         teacher: Schedule of stage one.
         student: Schedule of stage two.
         parts: Parts of the split to learn from.
+        start_from: Folder of a checkpoint of this training to go on from. Stage one is then left out: the CLIP learns
+            from labels and captions alone.
     """
 
     folders: tuple[Path, ...]
@@ -44,6 +49,7 @@ class TrainingPlan:
     teacher: Schedule = TEACHER_SCHEDULE
     student: Schedule = STUDENT_SCHEDULE
     parts: tuple[Part, ...] = (Part.TRAIN,)
+    start_from: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.folders:
@@ -66,14 +72,45 @@ def train(plan: TrainingPlan, *, resume: bool) -> None:
     targets = targets_of(photos)
     _logger.info("%s photos, classes %s", len(photos), targets.head_sizes)
     merges = caption_merges()
-    vocabulary, kept = build_tokenizer(merges)
-    teacher = train_teacher(photos, targets, seed=plan.seed, checkpoint=stages["teacher"], schedule=plan.teacher)
-    lesson = Lesson(photos=photos, targets=targets, tokenizer=text_tokenizer(vocabulary, kept), teacher=teacher)
+    tokenizer = text_tokenizer(*build_tokenizer(merges))
+    teacher, start = None, None
+    if plan.start_from is None:
+        teacher = train_teacher(photos, targets, seed=plan.seed, checkpoint=stages["teacher"], schedule=plan.teacher)
+    else:
+        start = earlier_model(plan.start_from, tokenizer)
+    lesson = Lesson(photos=photos, targets=targets, tokenizer=tokenizer, teacher=teacher)
     clip = train_student(
-        new_model(plan.seed), lesson, seed=plan.seed, checkpoint=stages["student"], schedule=plan.student
+        start or new_model(plan.seed), lesson, seed=plan.seed, checkpoint=stages["student"], schedule=plan.student
     )
     save_checkpoint(clip, merges, plan.out)
     _logger.info("wrote %s after %.0f s", plan.out, time.monotonic() - began)
+
+
+def earlier_model(folder: Path, tokenizer: Tokenizer) -> CLIPModel:
+    """Load the weights to go on from.
+
+    Args:
+        folder: A checkpoint that this training wrote.
+        tokenizer: The tokenizer that the captions will be read with.
+
+    Returns:
+        The model in float32, in training mode.
+
+    Raises:
+        ConfigError: The folder holds no checkpoint, or one with other tokens.
+    """
+    missing = [
+        name for name in ("config.json", "model.safetensors", "tokenizer.json") if not (folder / name).exists()
+    ]
+    if missing:
+        raise ConfigError(f"{folder} lacks {', '.join(missing)}; --start-from needs a checkpoint that `train` wrote")
+    if Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab() != tokenizer.get_vocab():
+        raise ConfigError(
+            f"the tokens of {folder} are not those of the captions; --start-from needs a checkpoint that this "
+            "version of `train` wrote: train it again without --start-from"
+        )
+    model: CLIPModel = CLIPModel.from_pretrained(folder)
+    return model.float().train()
 
 
 def caption_merges() -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 
 from ensemble_builder.demo_clip import __main__ as command
-from ensemble_builder.demo_clip import training
+from ensemble_builder.demo_clip import learning, training
 from ensemble_builder.demo_clip.augmentation import ViewOptions, mixed_views, random_views
 from ensemble_builder.demo_clip.learning import STUDENT_SCHEDULE, Lesson, train_student
 from ensemble_builder.demo_clip.loop import Schedule, train_epochs
@@ -23,7 +23,16 @@ from ensemble_builder.demo_clip.losses import image_text_loss, multi_positive_lo
 from ensemble_builder.demo_clip.measurement import clip_encoders, measure_folder
 from ensemble_builder.demo_clip.model import demo_config, new_model, save_checkpoint
 from ensemble_builder.demo_clip.photos import list_photos, load_photos
-from ensemble_builder.demo_clip.targets import NO_CLASS, label_loss, targets_of
+from ensemble_builder.demo_clip.student import Student
+from ensemble_builder.demo_clip.targets import (
+    GARMENT_SHARE,
+    LABEL_BALANCE,
+    NO_CLASS,
+    Targets,
+    balanced_draws,
+    label_loss,
+    targets_of,
+)
 from ensemble_builder.demo_clip.teacher import Teacher
 from ensemble_builder.demo_clip.tokenizer import END_TOKEN_ID, START_TOKEN_ID, build_tokenizer, text_tokenizer
 from product_match.contract.errors import ConfigError
@@ -214,6 +223,62 @@ def test_the_command_trains_and_measures(folder, tmp_path, monkeypatch, capsys):
     assert command.main(["measure", "--images", str(folder), "--checkpoint", str(out), "--part", "train"]) == 0
     report = json.loads(capsys.readouterr().out)[str(folder)]
     assert set(report) == {"photos", "image_to_image", "text_to_image", "colour_and_garment", "copies_found_first"}
+
+
+def test_the_command_goes_on_from_a_checkpoint_without_a_teacher(folder, tmp_path, monkeypatch):
+    start, out = tmp_path / "start", tmp_path / "out"
+    begun = new_model(1, tiny_config())
+    save_checkpoint(begun, training.caption_merges(), start)
+    monkeypatch.setattr(command, "CONTINUED_SCHEDULE", dataclasses.replace(command.CONTINUED_SCHEDULE, batch=8))
+    words = ["train", "--images", str(folder), "--out", str(out), "--start-from", str(start)]
+    assert command.main([*words, "--student-epochs", "1"]) == 0
+    assert sorted(path.name for path in (tmp_path / "out-training").iterdir()) == ["student.pt"]
+    # One epoch at a low rate moves the weights a little; a model that began anew would be far away.
+    before, after = begun.state_dict(), CLIPModel.from_pretrained(out).float().state_dict()
+    moved = [float((after[name] - value).abs().max()) for name, value in before.items() if value.is_floating_point()]
+    assert 0.0 < max(moved) < 0.05
+
+
+def test_a_start_that_is_no_checkpoint_is_refused(folder, tmp_path, capsys):
+    words = ["train", "--images", str(folder), "--out", str(tmp_path / "out"), "--start-from", str(tmp_path)]
+    assert command.main(words) == 1
+    assert "lacks config.json, model.safetensors, tokenizer.json" in capsys.readouterr().err
+
+
+def test_a_start_with_other_tokens_is_refused(folder, tmp_path, capsys):
+    start = tmp_path / "start"
+    save_checkpoint(new_model(1, tiny_config()), training.caption_merges()[:100], start)
+    words = ["train", "--images", str(folder), "--out", str(tmp_path / "out"), "--start-from", str(start)]
+    assert command.main(words) == 1
+    assert "are not those of the captions" in capsys.readouterr().err
+
+
+def test_rare_labels_and_garments_are_drawn_more_often_than_they_are():
+    labels = torch.tensor([0] * 8 + [1] + [2] * 3)
+    colours = torch.tensor([0] * 9 + [NO_CLASS] * 3)
+    targets = Targets(classes={"label": ("a", "b", "c")}, numbers={"label": labels, "colour": colours})
+    draws = balanced_draws(targets)
+    assert float(draws.sum()) == pytest.approx(1.0)
+    assert float(draws[:9].sum()) == pytest.approx(GARMENT_SHARE)
+    assert float(draws[8] / draws[0]) == pytest.approx(8**LABEL_BALANCE)
+    clothing = Targets(classes={"label": ("a", "b")}, numbers={"label": labels[:9], "colour": colours[:9]})
+    assert float(balanced_draws(clothing).sum()) == pytest.approx(1.0)
+
+
+def test_half_of_the_groceries_of_a_batch_stand_beside_their_shelf_neighbours(tmp_path):
+    root = tmp_path / "groceries"
+    (root / "images").mkdir(parents=True)
+    lines = ["image,label,group,category"]
+    for number in range(16):
+        label = ("Lime", "Lemon")[number // 8]
+        Image.new("RGB", (32, 32), (90, 200, 40)).save(root / "images" / f"{label}_{number:03}.jpg")
+        lines.append(f"{label}_{number:03}.jpg,{label},{label},Fruit")
+    (root / "images.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lesson = dataclasses.replace(lesson_of(root), teacher=None)
+    step = learning._Step(Student(new_model(1, tiny_config()), None), lesson, torch.device("cpu"), short(1))
+    assert step._beside_neighbours(torch.tensor([2, 9, 4, 12])).tolist() == [2, 3, 4, 5]
+    # 7 is the last lime: the photo after it is a lemon, so its partner stays as it was drawn.
+    assert step._beside_neighbours(torch.tensor([7, 12])).tolist() == [7, 12]
 
 
 def test_groceries_are_measured_without_the_run_of_the_query_too(tmp_path):
