@@ -4,13 +4,16 @@ Built fairly: asyncio, one kept-alive HTTP connection pool, photos decoded by th
 threads, the encoder on the same Triton at the same precision with dynamic batching, the vector search in the
 application's own process (no network at all), and the document reads of one answer sent at the same time. As such
 applications do, it sends normalised FP32 pixels, pads words to the full context, and reads one document for each hit.
+`Reads.TOGETHER` is the same application by a careful author, who reads the documents of an answer in one query.
 """
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import itertools
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,7 @@ from product_match.contract.encoder import EncoderSpec
 from product_match.contract.limits import DEFAULT_TOP_K
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
-from product_match.retrieval.fusion import combine
+from product_match.retrieval.fusion import fuse
 from product_match.stores.edge_index import EdgeIndex
 from product_match.stores.vector_index import VectorQuery
 from product_match_client.bench.inputs import Inputs
@@ -34,6 +37,7 @@ from product_match_client.bench.loops import Measured
 from product_match_client.bench.messages import Kind
 
 FLOAT_ENCODER = "pattern_image_encoder"
+WARM_UP_S = 1.0
 
 CONFIGURATION = """name: "pattern_image_encoder"
 backend: "python"
@@ -69,6 +73,13 @@ class TritonPythonModel:
 '''
 
 
+class Reads(enum.Enum):
+    """How the documents of one answer are read."""
+
+    EACH = "one read for each hit"
+    TOGETHER = "one read for an answer"
+
+
 def add_float_encoder(repository: Path, encoder: EncoderSpec, onnx_file: Path) -> None:
     """Add the pattern's image encoder, which `benchmarks.float_encoder` made, to a model repository."""
     (repository / FLOAT_ENCODER / "1").mkdir(parents=True)
@@ -94,13 +105,29 @@ class Application:
         self._mean = np.asarray([0.481, 0.458, 0.408], np.float32) * 255
         self._std = np.asarray([0.269, 0.261, 0.276], np.float32) * 255
 
-    def run(self, kind: Kind, inputs: Inputs, *, concurrency: int, seconds: float, first: int) -> Measured:
+    def run(
+        self,
+        kind: Kind,
+        inputs: Inputs,
+        numbers: itertools.count[int],
+        reads: Reads,
+        *,
+        concurrency: int,
+        seconds: float,
+    ) -> Measured:
         """Keep `concurrency` queries under way for so long."""
-        return asyncio.run(self._run(kind, inputs, concurrency, seconds, first))
+        return asyncio.run(self._run(kind, inputs, numbers, reads, concurrency, seconds))
 
-    async def _run(self, kind: Kind, inputs: Inputs, concurrency: int, seconds: float, first: int) -> Measured:
+    async def _run(
+        self,
+        kind: Kind,
+        inputs: Inputs,
+        numbers: itertools.count[int],
+        reads: Reads,
+        concurrency: int,
+        seconds: float,
+    ) -> Measured:
         measured = Measured()
-        numbers = itertools.count(first)
         mongo: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(self._mongodb, maxPoolSize=16)
         triton = InferenceServerClient(self._http, conn_limit=concurrency)
         pool = ThreadPoolExecutor(2)
@@ -109,11 +136,12 @@ class Application:
         async def work(end: float) -> None:
             while time.perf_counter() < end:
                 start = time.perf_counter()
-                await self._answer(kind, inputs, next(numbers), triton, products, pool)
+                ranked = await self._search(kind, inputs, next(numbers), triton, pool)
+                await _answer(ranked, products, reads)
                 measured.latencies_s.append(time.perf_counter() - start)
 
         try:
-            await asyncio.gather(*(work(time.perf_counter() + 1.0) for _ in range(concurrency)))
+            await asyncio.gather(*(work(time.perf_counter() + WARM_UP_S) for _ in range(concurrency)))
             measured.latencies_s.clear()
             started = time.perf_counter()
             await asyncio.gather(*(work(started + seconds) for _ in range(concurrency)))
@@ -124,9 +152,9 @@ class Application:
             pool.shutdown()
         return measured
 
-    async def _answer(
-        self, kind: Kind, inputs: Inputs, number: int, triton: Any, products: Any, pool: ThreadPoolExecutor
-    ) -> bytes:
+    async def _search(
+        self, kind: Kind, inputs: Inputs, number: int, triton: Any, pool: ThreadPoolExecutor
+    ) -> Sequence[tuple[str, float]]:
         sides: dict[str, NDArray[np.float32]] = {}
         if kind is not Kind.TEXT:
             pixels = await asyncio.get_running_loop().run_in_executor(pool, self._pixels, inputs.photo(number))
@@ -136,23 +164,19 @@ class Application:
             sides["text"] = await _infer(
                 triton, "text_encoder", "text_embeds", {"input_ids": ids, "eot_index": place}
             )
-        queries = combine(sides, dict.fromkeys(sides, 1.0), self._encoder.scales)
+        query = fuse(sides, dict.fromkeys(sides, 1.0), self._encoder.scales)
         hits = self._index.search(
-            [VectorQuery(vector_name=q.vector_name, vector=q.vector, limit=DEFAULT_TOP_K) for q in queries]
-        )
-        best: dict[str, float] = {}
-        for query, found in zip(queries, hits, strict=True):
-            for hit in found:
-                best[hit.id] = max(best.get(hit.id, -1e9), hit.score + query.offset)
-        ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))[:DEFAULT_TOP_K]
-        documents = await asyncio.gather(*(products.find_one({"_id": id_}, {"product": 1}) for id_, _ in ranked))
-        return orjson.dumps(
             [
-                {"score": score, "product": document["product"]}
-                for (_, score), document in zip(ranked, documents, strict=True)
-                if document
+                VectorQuery(
+                    vector_name=search.vector_name,
+                    vector=search.vector,
+                    limit=query.limit(DEFAULT_TOP_K),
+                    with_vectors=query.needs_vectors,
+                )
+                for search in query.searches()
             ]
         )
+        return query.rank(hits)[:DEFAULT_TOP_K]
 
     def _pixels(self, photo: bytes) -> NDArray[np.float32]:
         pixels = (self._images.pixels(photo).astype(np.float32) - self._mean) / self._std
@@ -163,6 +187,16 @@ class Application:
         ids = np.full((1, self._encoder.context_length), self._encoder.pad_id, np.int32)
         ids[:, : rows.input_ids.shape[1]] = rows.input_ids
         return ids, rows.eot_index
+
+
+async def _answer(ranked: Sequence[tuple[str, float]], products: Any, reads: Reads) -> bytes:
+    wanted, ids = {"product": 1}, [id_ for id_, _ in ranked]
+    if reads is Reads.EACH:
+        documents = await asyncio.gather(*(products.find_one({"_id": id_}, wanted) for id_ in ids))
+    else:
+        documents = await products.find({"_id": {"$in": ids}}, wanted).to_list()
+    found = {document["_id"]: document["product"] for document in documents if document}
+    return orjson.dumps([{"score": score, "product": found[id_]} for id_, score in ranked if id_ in found])
 
 
 async def _infer(triton: Any, model: str, output: str, tensors: dict[str, NDArray[Any]]) -> NDArray[np.float32]:

@@ -1,12 +1,15 @@
 """The limit: one process that does only what cannot be avoided, batched as well as it can be, and no server.
 
 Decoding or tokenising, encoding with the same ONNX Runtime settings, one search and one join for each batch, and the
-answer's JSON. The parts are the server's own. Several ways to use the cores are tried, and the best one counts.
+answer's JSON. The parts are the server's own. Several ways to use the cores are tried: whole batches in parallel
+threads, each with its own thread of the encoder; one batch after the other with the encoder on all cores; both; and
+small batches to large ones. The best one counts.
 """
 
 from __future__ import annotations
 
 import itertools
+import statistics
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,17 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from product_match.catalogue.documents import DocumentStore, connect
+from benchmarks.catalogue_copy import copy_index, open_documents
 from product_match.catalogue.product_cache import CachedProducts
-from product_match.catalogue.records import vector_point
 from product_match.contract.encoder import IMAGE_ONNX_FILE, TEXT_ONNX_FILE, EncoderSpec, load_encoder
 from product_match.contract.models import IMAGE_ENCODER, TEXT_ENCODER, composing_model
 from product_match.encoding.session import EncoderSession
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
 from product_match.retrieval.service import RetrievalService
-from product_match.settings import Secret, ServingSettings
-from product_match.stores.edge_index import EdgeIndex
 from product_match.triton.batches import BatchRequest
 from product_match_client.bench.inputs import Inputs
 from product_match_client.bench.messages import Kind
@@ -45,38 +45,30 @@ class Way:
         return f"{self.workers} workers x {self.threads} encoder threads, batches of {self.batch}"
 
 
-WAYS = tuple(
-    Way(workers=w, threads=t, batch=b) for (w, t), b in itertools.product(((1, 2), (2, 1), (2, 2)), (4, 8, 16, 32))
-)
+_BATCHES = {Kind.IMAGE: (2, 4, 8, 16, 32), Kind.TEXT: (8, 16, 32, 64, 128), Kind.BOTH: (2, 4, 8, 16, 32)}
+
+
+def ways(kind: Kind) -> list[Way]:
+    """Return the ways that are tried."""
+    shared = ((1, 2), (2, 1), (2, 2), (3, 1))
+    return [Way(workers=w, threads=t, batch=b) for (w, t), b in itertools.product(shared, _BATCHES[kind])]
 
 
 class Limit:
     """The parts, without a server."""
 
-    def __init__(
-        self, encoder_directory: Path, mongodb_uri: str, scratch: Path, database: str = "product_match"
-    ) -> None:
+    def __init__(self, encoder_directory: Path, mongodb_uri: str, scratch: Path) -> None:
         """Open the parts.
 
         Args:
             encoder_directory: The server's.
             mongodb_uri: The server's document store; its products are read, and copied into an index of our own.
             scratch: An empty directory for that index, which only one process can hold.
-            database: Name of the database.
         """
         self.encoder: EncoderSpec = load_encoder(encoder_directory)
         self._directory = encoder_directory
-        settings = ServingSettings(
-            encoder_directory=encoder_directory,
-            mongodb_uri=Secret(mongodb_uri),
-            mongodb_database=database,
-            index_directory=scratch,
-            owner_socket=scratch / "socket",
-        )
-        self._documents = DocumentStore(connect(settings), settings, self.encoder.identity)
-        self.index = EdgeIndex(scratch / "index", self.encoder.embedding_dim)
-        for page in self._documents.walk({"deleted": None}):
-            self.index.upsert([vector_point(document) for document in page])
+        self._documents = open_documents(encoder_directory, mongodb_uri, scratch)
+        self.index = copy_index(self._documents, scratch / "index", self.encoder.embedding_dim)
         products = CachedProducts(self._documents, lambda: True)
         self._retrieval = RetrievalService(self.encoder, self.index, products)
         self._images = ImagePreprocessor(self.encoder)
@@ -90,26 +82,36 @@ class Limit:
         self._documents.close()
         self._images.close()
 
+    def best_ways(self, kind: Kind, inputs: Inputs, seconds: float, first: int) -> tuple[list[Way], int]:
+        """Try every way once and the best five twice more, and return the best two and the next input's number."""
+        reached: dict[Way, list[float]] = {way: [] for way in ways(kind)}
+        trying = list(reached)
+        for _ in range(3):
+            for way in trying:
+                rate, first = self.throughput(kind, inputs, way, seconds, first)
+                reached[way].append(rate)
+            trying = sorted(trying, key=lambda way: -statistics.median(reached[way]))[:5]
+        return trying[:2], first
+
     def throughput(self, kind: Kind, inputs: Inputs, way: Way, seconds: float, first: int = 0) -> tuple[float, int]:
-        """Return answers a second and the number of answers."""
+        """Return answers a second, and the number of the first input that was not used."""
         numbers = _Numbers(first)
-        end = time.perf_counter() + seconds
         counts = [0] * way.workers
+        self.answers(kind, inputs, numbers.take(way.batch), way)  # sessions load before the clock starts
+        started = time.perf_counter()
+        end = started + seconds
 
         def work(worker: int) -> None:
             while time.perf_counter() < end:
                 chosen = numbers.take(way.batch)
                 counts[worker] += len(self.answers(kind, inputs, chosen, way))
 
-        self.answers(kind, inputs, numbers.take(way.batch), way)  # sessions load before the clock starts
-        started = time.perf_counter()
-        end = started + seconds
         threads = [threading.Thread(target=work, args=(worker,)) for worker in range(way.workers)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return sum(counts) / (time.perf_counter() - started), sum(counts)
+        return sum(counts) / (time.perf_counter() - started), numbers.take(1)[0]
 
     def answers(self, kind: Kind, inputs: Inputs, numbers: Sequence[int], way: Way) -> Sequence[bytes]:
         """Answer one batch."""
@@ -128,7 +130,7 @@ class Limit:
 
     def _text_embeds(self, texts: Sequence[bytes], threads: int) -> NDArray[np.float32]:
         """Encode words, those of each padded length in one run."""
-        rows = [self._texts.tokenize([decode_text(text)]) for text in texts]
+        rows = [self._texts.tokenize([decode_text(text)]) for text in texts]  # each to its own bucket
         embeds = np.empty((len(rows), self.encoder.embedding_dim), np.float32)
         for length in {row.input_ids.shape[1] for row in rows}:
             places = [place for place, row in enumerate(rows) if row.input_ids.shape[1] == length]

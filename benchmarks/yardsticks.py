@@ -21,8 +21,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.client_orchestrated import Application, add_float_encoder
-from benchmarks.limit import WAYS, Limit
+from benchmarks.client_orchestrated import WARM_UP_S, Reads, add_float_encoder
+from benchmarks.limit import Limit, Way
+from benchmarks.pattern_processes import Deployment, Processes
 from product_match.contract.encoder import load_encoder
 from product_match.contract.products import product_words
 from product_match.repository.assembly import assemble_repository
@@ -64,50 +65,72 @@ def load_catalogue(url: str) -> int:
     return len(rows)
 
 
-def best_way(limit: Limit, kind: Kind, inputs: Inputs, seconds: float, numbers: list[int]) -> Any:
-    """Return the fastest way to use the cores."""
-    reached = {}
-    for way in WAYS:
-        reached[way], count = limit.throughput(kind, inputs, way, seconds, numbers[0])
-        numbers[0] += count + 4 * way.batch
-    return max(reached, key=lambda way: reached[way])
+class Round:
+    """What takes turns: the server, the limit, and the client-orchestrated pattern in its two forms."""
 
+    def __init__(
+        self, server: Server, runner: Runner, limit: Limit, pattern: Processes | None, other: Inputs
+    ) -> None:
+        """Measure `server` with `runner`, and the others on `other` inputs."""
+        self._server, self._runner, self._limit, self._pattern, self._other = server, runner, limit, pattern, other
+        self._next = 0
 
-def one_round(
-    kind: Kind,
-    concurrency: int,
-    seconds: float,
-    parts: tuple[Runner, Server, Limit, Any, Application | None, Inputs, list[int]],
-) -> dict[str, Any]:
-    """Measure the three in turn."""
-    runner, server, limit, way, application, other, numbers = parts
-    served = runner.run(server, Load(kind=kind, concurrency=concurrency, seconds=seconds))
-    cpu = time.process_time()
-    reached, count = limit.throughput(kind, other, way, seconds, numbers[0])
-    limit_cpu_ms = (time.process_time() - cpu) / max(count, 1) * 1000
-    numbers[0] += count + 4 * way.batch
-    found: dict[str, Any] = {
-        "served": served.to_json(),
-        "limit_per_s": round(reached, 1),
-        "limit_cpu_ms": round(limit_cpu_ms, 3),
-        "served_over_limit": round(served.throughput / reached, 3),
-    }
-    if served.server_cpu_ms_per_request:
-        found["limit_cpu_over_served_cpu"] = round(limit_cpu_ms / served.server_cpu_ms_per_request, 3)
-    if application is not None:
-        measured = application.run(kind, other, concurrency=concurrency, seconds=seconds, first=numbers[0])
-        numbers[0] += len(measured.latencies_s) + 1000
-        pattern = summarise(measured.latencies_s)
-        rate = len(measured.latencies_s) / measured.seconds
-        found |= {
-            "pattern_per_s": round(rate, 1),
-            "pattern_ms": pattern.quantiles,
-            "throughput_over_pattern": round(served.throughput / rate, 3),
+    def choose(self, kind: Kind) -> tuple[list[Way], dict[Reads, int]]:
+        """Return the best two ways of the limit, and the best number of the application's processes."""
+        ways, self._next = self._limit.best_ways(kind, self._other, 0.5, self._next)
+        counts = {}
+        if self._pattern is not None:
+            for reads in Reads:
+                rates = {count: self._application(kind, reads, count, 32, 2.0)["per_s"] for count in (1, 2)}
+                counts[reads] = max(rates, key=lambda count: rates[count])
+        return ways, counts
+
+    def run(
+        self, kind: Kind, concurrency: int, seconds: float, chosen: tuple[list[Way], dict[Reads, int]]
+    ) -> dict[str, Any]:
+        """Measure one round."""
+        served = self._runner.run(self._server, Load(kind=kind, concurrency=concurrency, seconds=seconds))
+        ways, counts = chosen
+        # The load is part of this process, which is the root of the server's: its own time is taken off.
+        served_cpu_ms = (served.server_cpu_ms_per_request or 0.0) - served.load_cpu_ms_per_request
+        found: dict[str, Any] = {"served": served.to_json(), "served_per_s": served.throughput}
+        found["served_cpu_ms"] = round(served_cpu_ms, 3)
+        limits = [self._limited(kind, way, seconds / len(ways)) for way in ways]
+        found["limit_per_s"], found["limit_cpu_ms"] = max(limits)
+        found["served_over_limit"] = round(served.throughput / found["limit_per_s"], 3)
+        found["limit_cpu_over_served_cpu"] = round(found["limit_cpu_ms"] / served_cpu_ms, 3)
+        for reads, count in counts.items():
+            name = "pattern" if reads is Reads.EACH else "careful_pattern"
+            measured = self._application(kind, reads, count, concurrency, seconds)
+            found |= {f"{name}_{key}": value for key, value in measured.items()}
+            found[f"throughput_over_{name}"] = round(served.throughput / measured["per_s"], 3)
+            for quantile in set(served.latency.quantiles) & set(measured["ms"]) & {"p50", "p99"}:
+                ratio = served.latency.quantiles[quantile] / measured["ms"][quantile]
+                found[f"{quantile}_over_{name}"] = round(ratio, 3)
+        return found
+
+    def _limited(self, kind: Kind, way: Way, seconds: float) -> tuple[float, float]:
+        cpu, before = time.process_time(), self._next
+        reached, self._next = self._limit.throughput(kind, self._other, way, seconds, before)
+        answers = self._next - before
+        return round(reached, 1), round((time.process_time() - cpu) / answers * 1000, 3)
+
+    def _application(self, kind: Kind, reads: Reads, count: int, concurrency: int, seconds: float) -> dict[str, Any]:
+        assert self._pattern is not None
+        tree = processes.process_tree(self._server.pid) if self._server.pid else []
+        before = processes.use(tree, memory=False)
+        measured, own_cpu_ms, self._next = self._pattern.run(
+            kind, reads, processes=count, concurrency=concurrency, seconds=seconds, first=self._next
+        )
+        spent = processes.spent(before, processes.use(tree, memory=False))
+        answers = max(1, len(measured.latencies_s)) * (measured.seconds + WARM_UP_S) / measured.seconds
+        return {
+            "processes": count,
+            "per_s": round(len(measured.latencies_s) / measured.seconds, 1),
+            "ms": summarise(measured.latencies_s).quantiles,
+            "own_cpu_ms": round(own_cpu_ms, 3),
+            "cpu_ms": {name: round(s / answers * 1000, 3) for name, s in spent.items() if s / answers > 2e-5},
         }
-        for name in ("p50", "p99"):
-            if name in served.latency.quantiles and name in pattern.quantiles:
-                found[f"{name}_over_pattern"] = round(served.latency.quantiles[name] / pattern.quantiles[name], 3)
-    return found
 
 
 def medians(rounds: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -158,30 +181,32 @@ def _measure(
     arguments: argparse.Namespace, results: dict[str, Any], server: Server, mongodb: str, scratch: Path
 ) -> None:
     seed = random.SystemRandom().randrange(2**31) if arguments.seed is None else arguments.seed
-    encoder = load_encoder(arguments.encoder)
     (scratch / "limit").mkdir()
     limit = Limit(arguments.encoder, mongodb, scratch / "limit")
-    runner, other, numbers = Runner(sample_inputs(seed)), sample_inputs(seed + 1), [0]
-    application = None
+    runner, other = Runner(sample_inputs(seed)), sample_inputs(seed + 1)
+    pattern = None
     if arguments.float_encoder is not None:
-        application = Application(
-            encoder,
-            arguments.encoder,
-            limit.index,
+        deployment = Deployment(
+            encoder_directory=arguments.encoder,
             http=server.endpoint.address,
             mongodb=mongodb,
-            database="product_match",
+            scratch=scratch / "pattern",
+            inputs=other,
         )
+        pattern = Processes(deployment, 2)
+    turns = Round(server, runner, limit, pattern, other)
     for kind in (Kind(name) for name in arguments.kind.split(",")):
-        way = best_way(limit, kind, other, min(1.0, arguments.seconds), numbers)
-        parts = (runner, server, limit, way, application, other, numbers)
-        rounds = [one_round(kind, arguments.concurrency, arguments.seconds, parts) for _ in range(arguments.rounds)]
-        results["kinds"][kind.value] = {"way": str(way), "medians": medians(rounds), "rounds": rounds}
-        print(kind.value, str(way), json.dumps(medians(rounds)), file=sys.stderr, flush=True)
+        chosen = turns.choose(kind)
+        rounds = [turns.run(kind, arguments.concurrency, arguments.seconds, chosen) for _ in range(arguments.rounds)]
+        way = str(chosen[0][0])
+        results["kinds"][kind.value] = {"way": way, "medians": medians(rounds), "rounds": rounds}
+        print(kind.value, way, json.dumps(medians(rounds)), file=sys.stderr, flush=True)
     results["repeated"] = {}
     for kind in (Kind.IMAGE, Kind.TEXT):
         results["repeated"][kind.value] = _repeated(server, runner, kind, seed)
         print("repeated", kind.value, json.dumps(results["repeated"][kind.value]), file=sys.stderr, flush=True)
+    if pattern is not None:
+        pattern.close()
     limit.close()
 
 
