@@ -49,6 +49,8 @@ class ServingSettings:
         qdrant_url: Server only: `host:port` of its gRPC.
         qdrant_api_key: Server only.
         collection: Alias of the collection (server) and name of the document collection.
+        generation: What follows that name where the catalogue has changed its encoder; see stack.generations.
+        state_directory: Embedded only: where a change of encoder is written down; None where none can happen.
         store_timeout_s: Longest wait for one call to a store; below the two seconds in which a dead store is told.
         encoder_threads: ONNX Runtime threads of each encoder; 0 lets it decide.
     """
@@ -62,6 +64,8 @@ class ServingSettings:
     qdrant_url: str = ""
     qdrant_api_key: Secret = field(default_factory=lambda: Secret(""))
     collection: str = "products"
+    generation: str = ""
+    state_directory: Path | None = None
     store_timeout_s: float = 0.8
     encoder_threads: int = 0
 
@@ -80,6 +84,11 @@ class ServingSettings:
         if not 0 <= self.encoder_threads <= 256:
             raise ConfigError(f"{PREFIX}ENCODER_THREADS must be 0 to 256, got {self.encoder_threads}")
 
+    @property
+    def document_collection(self) -> str:
+        """Name of the collection of documents that is served."""
+        return f"{self.collection}_{self.generation}" if self.generation else self.collection
+
     def to_environment(self) -> dict[str, str]:
         """Return the variables that `from_environment` reads back to the same settings."""
         variables = {
@@ -92,6 +101,8 @@ class ServingSettings:
             "QDRANT_URL": self.qdrant_url,
             "QDRANT_API_KEY": self.qdrant_api_key.value,
             "COLLECTION": self.collection,
+            "GENERATION": self.generation,
+            "STATE_DIRECTORY": str(self.state_directory or ""),
             "STORE_TIMEOUT_S": str(self.store_timeout_s),
             "ENCODER_THREADS": str(self.encoder_threads),
         }
@@ -123,6 +134,8 @@ class ServingSettings:
             qdrant_url=given.get("QDRANT_URL", ""),
             qdrant_api_key=Secret(given.get("QDRANT_API_KEY", "")),
             collection=given.get("COLLECTION") or cls.collection,
+            generation=given.get("GENERATION", ""),
+            state_directory=_path(given.get("STATE_DIRECTORY")),
             store_timeout_s=_number("STORE_TIMEOUT_S", given.get("STORE_TIMEOUT_S"), cls.store_timeout_s),
             encoder_threads=int(_number("ENCODER_THREADS", given.get("ENCODER_THREADS"), cls.encoder_threads)),
         )
@@ -138,6 +151,8 @@ VARIABLES: Final[Mapping[str, str]] = {
     "QDRANT_URL": "host:port of the Qdrant server's gRPC; server only.",
     "QDRANT_API_KEY": "Its API key; server only.",
     "COLLECTION": "Name of the collection in both stores; products unless set.",
+    "GENERATION": "What follows that name after a change of encoder; `product-match serve` sets it.",
+    "STATE_DIRECTORY": "Where a change of encoder is written down; `product-match serve` sets it.",
     "STORE_TIMEOUT_S": "Longest wait for one call to a store, in seconds; 0.8 unless set.",
     "ENCODER_THREADS": "ONNX Runtime threads of each encoder; 0 (the default) lets it decide.",
 }

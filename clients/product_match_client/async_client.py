@@ -198,6 +198,25 @@ class AsyncProductMatchClient:
         """Start to derive a fresh vector index; return how it stands, as `status()["rebuild"]` does from then on."""
         return await self._converse(conversations.rebuild())
 
+    async def reindex(self, encoder: str) -> dict[str, Any]:
+        """Start to embed everything with the encoder in a directory of the server's machine, and switch to it.
+
+        Returns:
+            How it stands, as `status()["reindex"]` does from then on.
+
+        Raises:
+            InvalidRequestError: It is no encoder for this server, or another change is going on.
+        """
+        return await self._converse(conversations.change_encoder("reindex", encoder=encoder))
+
+    async def rollback(self) -> dict[str, Any]:
+        """Start to go back to the encoder before; return how it stands, as `reindex` does.
+
+        Raises:
+            InvalidRequestError: There is none, or another change is going on.
+        """
+        return await self._converse(conversations.change_encoder("rollback"))
+
     async def drop(self, confirm: str) -> dict[str, Any]:
         """Remove every product for good; `confirm` is the name of the collection."""
         return await self._converse(conversations.plain("drop", confirm=confirm))

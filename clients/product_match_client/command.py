@@ -32,6 +32,8 @@ COMMANDS: Final = (
     "evaluate",
     "verify",
     "rebuild",
+    "reindex",
+    "rollback",
     "drop",
 )
 DONE, FAILED, INTERRUPTED = 0, 1, 130

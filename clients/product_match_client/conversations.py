@@ -122,6 +122,12 @@ def rebuild() -> Conversation[dict[str, Any]]:
     return dict(_field(answer, "rebuild", dict))
 
 
+def change_encoder(operation: str, **arguments: object) -> Conversation[dict[str, Any]]:
+    """Start a change of encoder, and return how it stands."""
+    answer = yield {"operation": operation, **arguments}
+    return dict(_field(answer, "reindex", dict))
+
+
 def plain(operation: str, **arguments: object) -> Conversation[dict[str, Any]]:
     """Ask one thing and return the answer as it is."""
     answer = yield {"operation": operation, **arguments}

@@ -45,7 +45,8 @@ def write_changes(documents: DocumentStore, changes: Sequence[Change]) -> set[st
     operations = [_operation(change, write_id) for change in changes]
     inserts = sum(change.before is None for change in changes)
     try:
-        result = documents.products.bulk_write(operations, ordered=False)
+        with documents.changes.changing([change.id for change in changes]):
+            result = documents.products.bulk_write(operations, ordered=False)
     except BulkWriteError as error:
         if any(failed.get("code") != _DUPLICATE_KEY for failed in error.details["writeErrors"]):
             raise

@@ -11,6 +11,8 @@ delete   ids or filter, wait                remove products
 verify   repair, continue                   compare documents and vector index
 rebuild                                     start to derive a fresh index from the documents
 drop     confirm                            remove everything
+reindex  encoder                            start to embed everything with another encoder, and switch to it
+rollback                                    go back to the encoder before
 status                                      what the index is, how large, and what troubles it
 """
 
@@ -31,6 +33,7 @@ from product_match.catalogue.verification import Verification
 from product_match.contract import limits
 from product_match.contract.errors import InvalidRequestError, NotFoundError
 from product_match.contract.products import point_id
+from product_match.stack.encoder_change import read_change, request_reindex, request_rollback
 from product_match.stores.filters import read_filter
 
 Answer = dict[str, Any]
@@ -216,10 +219,21 @@ def _rebuild(catalogue: Catalogue, arguments: Arguments) -> Answer:
     return {"rebuild": catalogue.owner.rebuild()}
 
 
+def _reindex(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    directory = arguments.text("encoder", "")
+    arguments.finish()
+    return {"reindex": request_reindex(catalogue.state_directory, directory)}
+
+
+def _rollback(catalogue: Catalogue, arguments: Arguments) -> Answer:
+    arguments.finish()
+    return {"reindex": request_rollback(catalogue.state_directory)}
+
+
 def _drop(catalogue: Catalogue, arguments: Arguments) -> Answer:
     confirm = arguments.text("confirm", "")
     arguments.finish()
-    name = catalogue.documents.products.name
+    name = catalogue.documents.name
     if confirm != name:
         raise InvalidRequestError(
             f"drop: removes every product for good; to confirm, send the name of the collection: "
@@ -230,7 +244,9 @@ def _drop(catalogue: Catalogue, arguments: Arguments) -> Answer:
 
 def _status(catalogue: Catalogue, arguments: Arguments) -> Answer:
     arguments.finish()
-    return {"products": catalogue.documents.count(), **catalogue.owner.status()}
+    status = {"products": catalogue.documents.count(), **catalogue.owner.status()}
+    change = read_change(catalogue.state_directory) if catalogue.state_directory is not None else {}
+    return {**status, "reindex": change} if change else status
 
 
 def _applied(catalogue: Catalogue, revs: Mapping[str, int], wait: bool) -> bool | None:
@@ -260,5 +276,7 @@ OPERATIONS: Final[Mapping[str, Callable[[Catalogue, Arguments], Answer]]] = {
     "verify": _verify,
     "rebuild": _rebuild,
     "drop": _drop,
+    "reindex": _reindex,
+    "rollback": _rollback,
     "status": _status,
 }

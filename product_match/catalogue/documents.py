@@ -14,6 +14,7 @@ index with `_id` (every insert fails there).
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -21,6 +22,7 @@ from typing import Any, Final
 import pymongo
 from pymongo.collection import Collection
 
+from product_match.catalogue.handover import EVERYTHING, ChangeNotes
 from product_match.catalogue.images import image_page, prepare_images, remove_images
 from product_match.catalogue.mongo_errors import document_errors
 from product_match.contract.errors import ConfigError
@@ -62,9 +64,14 @@ class DocumentStore:
         database = client[settings.mongodb_database]
         self.encoder = encoder
         self.timeout_s = settings.store_timeout_s
-        self.products: Collection[Document] = database[settings.collection]
+        self.name = settings.collection
+        self.changes = ChangeNotes(settings.state_directory)
+        self.products: Collection[Document] = database[settings.document_collection]
         self.images: Collection[Document] = database[f"{settings.collection}_images"]
         self.meta: Collection[Document] = database[f"{settings.collection}_meta"]
+        self._meta_id = "_".join(filter(None, (_META_ID, settings.generation)))
+        self._succeeds = settings.state_directory is not None
+        self._database = database
         self._client = client
 
     def prepare(self) -> None:
@@ -79,10 +86,12 @@ class DocumentStore:
             self.products.create_index("product_id", name="product_id")
             self.products.create_index("image_sha256", name="image_sha256")
             prepare_images(self.images)
-            self.meta.update_one({"_id": _META_ID}, {"$setOnInsert": {"identity": self.encoder}}, upsert=True)
-            claimed = (self.meta.find_one({"_id": _META_ID}) or {}).get("identity")
+            self.meta.update_one({"_id": self._meta_id}, {"$setOnInsert": {"identity": self.encoder}}, upsert=True)
+            claimed = (self.meta.find_one({"_id": self._meta_id}) or {}).get("identity")
             if claimed != self.encoder and self.products.find_one({}, {"_id": 1}) is None:
-                self.meta.update_one({"_id": _META_ID, "identity": claimed}, {"$set": {"identity": self.encoder}})
+                self.meta.update_one(
+                    {"_id": self._meta_id, "identity": claimed}, {"$set": {"identity": self.encoder}}
+                )
                 claimed = self.encoder
         if claimed != self.encoder:
             raise ConfigError(
@@ -182,10 +191,13 @@ class DocumentStore:
         return remove_images(self.images, digests)
 
     def unused_images(self, digests: Sequence[str]) -> list[str]:
-        """Return those of `digests` that no product has as its photo."""
+        """Return those of `digests` that no product has as its photo, in this generation or another."""
         query = {"image_sha256": {"$in": list(digests)}}
+        used: set[str] = set()
         with document_errors("looking for photos in use"):
-            used = {d["image_sha256"] for d in self.products.find(query, {"image_sha256": 1}, batch_size=_ONE_ANSWER)}
+            for generation in self.generations():
+                found = self._database[generation].find(query, {"image_sha256": 1}, batch_size=_ONE_ANSWER)
+                used.update(document["image_sha256"] for document in found)
         return [digest for digest in digests if digest not in used]
 
     def count(self, product_filter: ProductFilter | None = None) -> int:
@@ -201,11 +213,29 @@ class DocumentStore:
         return self._count({"pending": True})
 
     def drop(self) -> None:
-        """Remove every product and photo."""
-        with document_errors("dropping the catalogue"):
-            self.products.drop()
+        """Remove every product and photo, those kept for a rollback included."""
+        with self.changes.changing([EVERYTHING]), document_errors("dropping the catalogue"):
+            for generation in self.generations():
+                self._database[generation].drop()
             self.images.drop()
-        self.prepare()
+            self.prepare()
+
+    def generations(self) -> list[str]:
+        """Return the names of the collections of documents that there are, one for each generation of encoders."""
+        if not self._succeeds:
+            return [self.products.name]
+        pattern = re.compile(re.escape(self.name) + r"(_[0-9a-f]{12})?")
+        with document_errors("listing the collections"):
+            names = self._database.list_collection_names()
+        return sorted({self.products.name, *(name for name in names if pattern.fullmatch(name))})
+
+    def remove_generations(self, kept: Sequence[str]) -> None:
+        """Remove the products of every generation but those of these names."""
+        stay = {self.name if not name else f"{self.name}_{name}" for name in kept}
+        for collection in set(self.generations()) - stay:
+            with document_errors("removing the products of an encoder that is no longer kept"):
+                self._database[collection].drop()
+                self.meta.delete_one({"_id": _META_ID + collection[len(self.name) :]})
 
     def close(self) -> None:
         """Close the connections."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from product_match.catalogue.applier import Applier
 from product_match.catalogue.documents import DocumentStore, open_documents
+from product_match.catalogue.handover import Membership, Turn
 from product_match.catalogue.leases import Lease
 from product_match.catalogue.owner import IndexOwner, LocalOwner
 from product_match.catalogue.owner_socket import OwnerClient, OwnerServer
@@ -36,10 +37,14 @@ class Catalogue:
     Attributes:
         documents: The truth.
         owner: What to ask of the index, wherever it is.
+        state_directory: Where a change of encoder is written down; None where none can happen.
+        turn: Says whether the catalogue is this encoder's yet.
     """
 
     documents: DocumentStore
     owner: IndexOwner
+    state_directory: Path | None = None
+    turn: Turn = field(default_factory=lambda: Turn(None, "", ""))
     _open: contextlib.ExitStack = field(repr=False)
 
     def close(self) -> None:
@@ -95,9 +100,15 @@ def open_for_writing(settings: ServingSettings, encoder: EncoderSpec) -> Catalog
         opened.callback(documents.close)
         if settings.vector_index is VectorIndexKind.EDGE:
             _, socket_path = _edge_paths(settings)
-            return Catalogue(documents=documents, owner=OwnerClient(socket_path), _open=opened.pop_all())
-        _, owner = _share_server(settings, encoder, documents, opened, applies=True)
-        return Catalogue(documents=documents, owner=owner, _open=opened.pop_all())
+            opened.callback(Membership(settings.state_directory, settings.generation).leave)
+            turn = Turn(settings.state_directory, settings.generation, encoder.identity)
+            owner = OwnerClient(socket_path)
+            place = settings.state_directory
+            return Catalogue(
+                documents=documents, owner=owner, turn=turn, state_directory=place, _open=opened.pop_all()
+            )
+        _, shared = _share_server(settings, encoder, documents, opened, applies=True)
+        return Catalogue(documents=documents, owner=shared, _open=opened.pop_all())
 
 
 def _own_edge(

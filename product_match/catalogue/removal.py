@@ -58,7 +58,8 @@ def _remove(documents: DocumentStore, ids: Sequence[str], condition: dict[str, A
             before = {d["_id"]: d for d in documents.products.find(query, _IDENTITY)}
             if not before:
                 continue
-            matched = documents.products.update_many(query, change).matched_count
+            with documents.changes.changing(chunk):
+                matched = documents.products.update_many(query, change).matched_count
             gone = set(before) if matched == len(before) else _removed(documents, list(before), write_id)
         removed.update((before[id_]["product_id"], int(before[id_]["rev"]) + 1) for id_ in gone)
     return removed

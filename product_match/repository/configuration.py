@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Any, Final
 
 from google.protobuf import json_format, text_format
@@ -31,8 +32,16 @@ class Target(enum.Enum):
     """Triton 26.05 or later, encoders as TensorRT engines."""
 
 
-def model_configuration(spec: ModelSpec, target: Target = Target.EMBEDDED) -> str:
-    """Return `config.pbtxt` of a composing model that runs in the Python backend."""
+def model_configuration(
+    spec: ModelSpec, target: Target = Target.EMBEDDED, variables: Mapping[str, str] | None = None
+) -> str:
+    """Return `config.pbtxt` of a composing model that runs in the Python backend.
+
+    Args:
+        spec: The model.
+        target: What it runs on.
+        variables: Settings that this model has in place of those in Triton's environment.
+    """
     fields: dict[str, Any] = {
         **_common(spec, target),
         # Words of different bucket lengths share a batch: Triton would close it at each change of length.
@@ -44,6 +53,8 @@ def model_configuration(spec: ModelSpec, target: Target = Target.EMBEDDED) -> st
     }
     if spec.cached:
         fields["response_cache"] = {"enable": True}
+    if variables:
+        fields["parameters"] = {name: {"string_value": value} for name, value in variables.items()}
     return _text(fields)
 
 
@@ -58,7 +69,7 @@ def engine_configuration(spec: ModelSpec, encoder: EncoderSpec, plan_file: str) 
         encoder: Its declaration, for the text buckets.
         plan_file: File name of the engine.
     """
-    sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128, 256) if size <= spec.max_batch_size]
+    sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128) if size < spec.max_batch_size] + [spec.max_batch_size]
     lengths = encoder.text_buckets if any(-1 in tensor.dims for tensor in spec.inputs) else (0,)
     return _text(
         {

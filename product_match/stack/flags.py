@@ -91,7 +91,7 @@ def serving_flags(
     """Return the flags of every Triton of this project.
 
     Args:
-        model_repository: The models; all are loaded at the start, and none later.
+        model_repository: The models; all are loaded at the start.
         listener: Where it listens.
         memory: What it may take.
         admin_key: Header value that the restricted APIs ask for.
@@ -102,9 +102,7 @@ def serving_flags(
     return [
         Flag(name="id", value="product-match"),
         Flag(name="model-repository", value=model_repository),
-        Flag(name="model-control-mode", value="none"),
         Flag(name="disable-auto-complete-config"),
-        Flag(name="strict-readiness", value=True),
         Flag(name="exit-on-error", value=True),
         Flag(name="exit-timeout-secs", value=exit_timeout_s),
         Flag(name="model-load-thread-count", value=load_threads),

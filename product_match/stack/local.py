@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import secrets
@@ -11,16 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from product_match.contract.encoder import EncoderSpec, load_encoder
 from product_match.contract.errors import ConfigError, StackError
-from product_match.repository.assembly import assemble_repository
-from product_match.settings import Secret, ServingSettings
+from product_match.reindexing.task import ReindexTask
+from product_match.settings import ServingSettings
 from product_match.stack import documents, logs, platforms, triton
+from product_match.stack.encoder_change import Change, forget_change
 from product_match.stack.flags import Listener, Memory
+from product_match.stack.generations import Generation
 from product_match.stack.ports import LOOPBACK, PortRequest, choose_ports
 from product_match.stack.processes import ChildProcess
+from product_match.stack.serving import assemble_models, change_worker, serving_settings, starting_generation
 from product_match.stack.signals import StopSignals
 from product_match.stack.state import DEFAULT_STATE_DIRECTORY, Endpoints, StateDirectory
+from product_match.stack.succession import WORKER, Succession, SuccessionHooks
 from product_match.stack.supervision import ModelServer, RestartedProcess, RestartPolicy
 
 logger = logging.getLogger(__name__)
@@ -35,6 +39,7 @@ class StackSettings:
 
     Attributes:
         encoder_directory: What `ensemble-builder build` made.
+        encoder_is_default: True where nobody chose it: a state directory then goes on with its own encoder.
         model_repository: The models that Triton loads as they are; or else
         adapters: The committed model repository, from which the state directory's is assembled for the encoder.
         state_directory: Where everything is kept; one server at a time.
@@ -46,10 +51,10 @@ class StackSettings:
         start_timeout_s: Longest wait until all of it is ready.
         stop_timeout_s: Longest wait for Triton's end before it is killed.
         restarts: How often the document store, or a model's process, may die.
-        allow_other_encoder: True to start on a catalogue that another encoder made, in order to encode it again.
     """
 
     encoder_directory: Path
+    encoder_is_default: bool = False
     model_repository: Path | None = None
     adapters: Path | None = None
     state_directory: Path = DEFAULT_STATE_DIRECTORY
@@ -61,7 +66,6 @@ class StackSettings:
     start_timeout_s: float = 120.0
     stop_timeout_s: float = 8.0
     restarts: RestartPolicy = field(default_factory=RestartPolicy)
-    allow_other_encoder: bool = False
 
     def __post_init__(self) -> None:
         """Check what can be checked before anything starts."""
@@ -87,7 +91,9 @@ class LocalStack:
         self._progress = progress
         self._signals = StopSignals()
         self._children: list[ChildProcess] = []
-        self._watched: list[RestartedProcess | ModelServer] = []
+        self._watched: list[RestartedProcess | ModelServer | Succession] = []
+        self._mongodb_port = 0
+        self._admin_key = secrets.token_urlsafe(24)
         self._endpoints: Endpoints | None = None
 
     def __enter__(self) -> LocalStack:
@@ -155,31 +161,32 @@ class LocalStack:
     def _start(self) -> None:
         settings = self.settings
         runtime = triton.locate_runtime()
-        spec = load_encoder(settings.encoder_directory)
-        encoder = spec.identity
+        default = settings.encoder_is_default
+        generation = starting_generation(self.state, settings.encoder_directory, is_default=default)
         self.state.lock()
-        if not settings.allow_other_encoder:
-            self.state.check_encoder(encoder)
+        # Until here a server may have been at work that has changed the encoder.
+        self.state.check_encoder(generation.encoder)
+        forget_change(self.state.path)
         ports = choose_ports(self._port_requests())
+        self._mongodb_port = ports["mongodb"]
         self._endpoints = Endpoints(
             http=f"{LOOPBACK}:{ports['http']}",
             grpc=f"{LOOPBACK}:{ports['grpc']}",
             metrics=f"{LOOPBACK}:{ports['metrics']}",
             mongodb=documents.uri(ports["mongodb"]),
-            encoder=encoder,
+            encoder=generation.encoder,
             pid=os.getpid(),
         )
         self._progress("starting the document store and Triton")
         store = self._document_store(ports["mongodb"])
-        server = self._triton(runtime, ports, self._models(spec))
+        server = self._triton(runtime, ports, self._models(generation))
         waiting = {store: lambda: documents.ready(ports["mongodb"]), server: lambda: triton.ready(ports["http"])}
         for child in waiting:
             self._children.append(child)
             child.start(inherit=[self.state.lock_descriptor])
         self._wait_until_ready(waiting)
+        self.state.set_current(generation)
         self._watch(store, server, waiting[server])
-        if self.state.encoder is None:
-            self.state.set_encoder(encoder)
         self.state.announce(self._endpoints)
 
     def _watch(self, store: ChildProcess, server: ChildProcess, server_ready: Callable[[], bool]) -> None:
@@ -191,6 +198,7 @@ class LocalStack:
             # A dead model's process keeps Triton from ending in order, and nothing it holds is worth the wait.
             server.stop(grace_s=0.0)
             self.state.clear_shared_memory()
+            self._models(self._generation_now())
             server.start(inherit=[self.state.lock_descriptor])
 
         policy = self.settings.restarts
@@ -203,7 +211,13 @@ class LocalStack:
             report=self._progress,
         )
         models.note_models()
+        hooks = SuccessionHooks(
+            start_worker=lambda change, suffix: self._start_change(change, suffix, server.pid),
+            announce=self._announce,
+            report=self._progress,
+        )
         self._watched = [
+            Succession(self.state, models, hooks),
             RestartedProcess(child=store, restart=restart_store, policy=policy, report=self._progress),
             models,
         ]
@@ -226,19 +240,50 @@ class LocalStack:
             log_file=self.state.logs / "documents.log",
         )
 
-    def _models(self, encoder: EncoderSpec) -> Path:
+    def _models(self, generation: Generation) -> Path:
+        if self.settings.model_repository is not None:
+            return self.settings.model_repository
         if self.settings.adapters is not None:
-            assemble_repository(self.settings.adapters, encoder, self.state.model_repository)
-        return self.settings.model_repository or self.state.model_repository
+            assemble_models(self.state, self.settings.adapters, generation)
+        return self.state.model_repository
+
+    def _generation_now(self) -> Generation:
+        current = self.state.generations.current
+        if current is None:
+            raise StackError(f"{self.state.path} does not name the encoder that is served; start the server again")
+        return current
+
+    def _announce(self, generation: Generation) -> None:
+        self._endpoints = dataclasses.replace(self.endpoints, encoder=generation.encoder)
+        self.state.announce(self._endpoints)
+
+    def _start_change(self, change: Change, suffix: str, triton_pid: int) -> ChildProcess:
+        """Start the process that performs a change of encoder."""
+        if self.settings.adapters is None:
+            raise ConfigError("the encoder cannot change on a model repository that was given ready-made")
+        task = ReindexTask(
+            state_directory=str(self.state.path),
+            adapters=str(self.settings.adapters.resolve()),
+            grpc=self.endpoints.grpc,
+            triton_pid=triton_pid,
+            encoder=str(change["encoder"]),
+            directory=str(change["directory"]),
+            suffix=suffix,
+        )
+        generation = self._generation_now()
+        settings = self._serving(generation.directory or self.settings.encoder_directory, generation.name)
+        worker = change_worker(self.state, task, settings, self._admin_key)
+        worker.start(inherit=[self.state.lock_descriptor])
+        self._children = [child for child in self._children if child.name != WORKER] + [worker]
+        return worker
+
+    def _serving(self, encoder_directory: Path, generation: str = "") -> ServingSettings:
+        threads = self.settings.encoder_threads
+        return serving_settings(self.state, encoder_directory, self._mongodb_port, threads, generation)
 
     def _triton(self, runtime: triton.TritonRuntime, ports: dict[str, int], models: Path) -> ChildProcess:
-        serving = ServingSettings(
-            encoder_directory=self.settings.encoder_directory.resolve(),
-            mongodb_uri=Secret(documents.uri(ports["mongodb"])),
-            index_directory=self.state.index,
-            owner_socket=self.state.owner_socket,
-            encoder_threads=self.settings.encoder_threads,
-        )
+        # Which generation it is stands in the models' own configurations, as it may change while Triton runs.
+        serving = self._serving(self.settings.encoder_directory)
         settings = triton.TritonSettings(
             model_repository=models.resolve(),
             backends=triton.build_backends(runtime, self.state.backends),
@@ -247,7 +292,7 @@ class LocalStack:
             ),
             shared_memory_prefix=self.state.shared_memory_prefix,
             memory=Memory(shared_memory_step=platforms.shared_memory_step(platforms.free_shared_memory())),
-            admin_key=secrets.token_urlsafe(24),
+            admin_key=self._admin_key,
         )
         return ChildProcess(
             name="Triton",

@@ -71,7 +71,11 @@ class ProductionServer:
             exit_timeout_s=EXIT_TIMEOUT_S,
             load_threads=self.load_threads,
         )
-        own = [Flag(name="metrics-config", value="summary_latencies=true")]
+        own = [
+            Flag(name="model-control-mode", value="none"),
+            Flag(name="strict-readiness", value=True),
+            Flag(name="metrics-config", value="summary_latencies=true"),
+        ]
         if self.gpu:
             # Where the pool runs out, Triton falls back to pinned memory, and Python models get empty tensors.
             own.append(Flag(name="cuda-memory-pool-byte-size", value=f"0:{CUDA_POOL_BYTES}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import json
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from product_match.contract.errors import ConfigError, StackError
+from product_match.stack.generations import Generation, Generations, read_generations, write_generations
+from product_match.stack.json_files import read_json, write_json
 from product_match.stack.platforms import SHARED_MEMORY
 from product_match.stack.processes import process_alive, wait_until_gone
 
@@ -23,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_STATE_DIRECTORY: Final = Path(".state")
 LOCK_FILE: Final = "lock"
-STATE_FILE: Final = "state.json"
 ENDPOINTS_FILE: Final = "endpoints.json"
 _UNIX_PATH_BYTES: Final = 100
 _ORPHAN_WAIT_S: Final = 3.0
@@ -88,13 +90,18 @@ class StateDirectory:
         identity = f"{self.path}:{status.st_dev}:{status.st_ino}"
         return f"product_match_{hashlib.sha256(identity.encode()).hexdigest()[:12]}_"
 
-    @property
-    def owner_socket(self) -> Path:
-        """Unix socket of the index's owner; in the temporary directory where the state's path is too long for one."""
-        path = self.path / "owner.sock"
-        if len(os.fsencode(path)) < _UNIX_PATH_BYTES:
-            return path
-        return Path(tempfile.gettempdir()) / f"{self.shared_memory_prefix}{os.getuid()}.sock"
+    def owner_socket(self, generation: str = "") -> Path:
+        """Return the Unix socket on which the owner of a generation's index answers.
+
+        It is in the temporary directory where the state's path is too long for one.
+        """
+        name = f"owner{generation and '-'}{generation}.sock"
+        if len(os.fsencode(self.path / name)) < _UNIX_PATH_BYTES:
+            return self.path / name
+        return self._socket_elsewhere(name)
+
+    def _socket_elsewhere(self, name: str) -> Path:
+        return Path(tempfile.gettempdir()) / f"{self.shared_memory_prefix}{os.getuid()}-{name}"
 
     def lock(self) -> None:
         """Take the directory, making it if needed, and clear what a killed server left behind.
@@ -122,7 +129,7 @@ class StateDirectory:
     def announce(self, endpoints: Endpoints) -> None:
         """Write where the server answers, for clients and for a second server's message."""
         self._write_holder(asdict(endpoints))
-        _write_json(self.path / ENDPOINTS_FILE, asdict(endpoints))
+        write_json(self.path / ENDPOINTS_FILE, asdict(endpoints))
 
     def release(self) -> None:
         """Give the directory back."""
@@ -144,19 +151,25 @@ class StateDirectory:
             raise ConfigError(
                 f"the state directory {self.path} holds a catalogue of the encoder {known}, but this server "
                 f"starts with {identity}, whose vectors mean something else; "
-                "give the old encoder with --encoder, or another directory with --state-dir: with both servers up, "
-                "`product-match export --url OLD | product-match index - --url NEW` encodes the catalogue again"
+                "leave out --encoder or give the catalogue's own, and with that server up change the encoder by "
+                "`product-match reindex --checkpoint` (or go back to the one before by `product-match rollback`); "
+                "or give another directory with --state-dir"
             )
 
     @property
     def encoder(self) -> str | None:
         """Identity of the encoder that made the catalogue; None in a new directory."""
-        value = _read_json(self.path / STATE_FILE).get("encoder")
-        return str(value) if value else None
+        current = self.generations.current
+        return None if current is None else current.encoder
 
-    def set_encoder(self, identity: str) -> None:
-        """Remember the encoder that the catalogue is made with."""
-        _write_json(self.path / STATE_FILE, {"encoder": identity})
+    @property
+    def generations(self) -> Generations:
+        """The encoder that is served, the one before, and where they are."""
+        return read_generations(self.path)
+
+    def set_current(self, generation: Generation) -> None:
+        """Remember the encoder that the catalogue is made with; the one before stays as it is."""
+        write_generations(self.path, dataclasses.replace(self.generations, current=generation))
 
     def _outlive_orphans(self, descriptor: int) -> bool:
         """Take the lock from children that outlived their killed parent; they hold the same lock."""
@@ -198,7 +211,10 @@ class StateDirectory:
     def clear_leftovers(self) -> None:
         """Remove what only a running server needs, and what a killed one left: shared memory, socket, endpoints."""
         self.clear_shared_memory()
-        for file in (self.owner_socket, self.path / ENDPOINTS_FILE):
+        sockets = [*self.path.glob("owner*.sock")]
+        elsewhere = self._socket_elsewhere("owner*.sock")
+        sockets += elsewhere.parent.glob(elsewhere.name)
+        for file in (*sockets, self.path / ENDPOINTS_FILE):
             file.unlink(missing_ok=True)
 
     def clear_shared_memory(self) -> None:
@@ -217,7 +233,7 @@ class StateDirectory:
         )
 
     def _read_holder(self) -> dict[str, Any]:
-        return _read_json(self.path / LOCK_FILE)
+        return read_json(self.path / LOCK_FILE)
 
     def _write_holder(self, fields: dict[str, Any]) -> None:
         """Write who holds the lock into the lock file itself; it must stay the same file."""
@@ -232,26 +248,3 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    if not text.strip():
-        return {}
-    try:
-        fields = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(
-            f"{path} is damaged ({error}); remove it or give another directory with --state-dir"
-        ) from error
-    return fields if isinstance(fields, dict) else {}
-
-
-def _write_json(path: Path, fields: dict[str, Any]) -> None:
-    """Replace a file in one step, so that a reader never sees half of it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)

@@ -96,6 +96,9 @@ class ModelServer:
 
     Triton's own end is final. The death of a model's process is not seen by this Triton: it stays ready, and every
     request to the model fails until Triton itself is started again, which is done here.
+
+    Attributes:
+        models_change: True while the encoder changes: then models' processes end that are meant to.
     """
 
     def __init__(
@@ -115,12 +118,28 @@ class ModelServer:
         self._start_timeout_s = start_timeout_s
         self._report = report
         self._models: dict[int, str] = {}
+        self.models_change = False
         self._starting_since: float | None = None
 
     def note_models(self) -> None:
         """Remember the models' processes; call it once Triton is ready."""
         children = children_of(self._child.pid)
         self._models = {pid: _model_name(command) for pid, command in children.items()}
+
+    @property
+    def models(self) -> set[str]:
+        """Names of the models whose processes are looked after."""
+        return set(self._models.values())
+
+    @property
+    def starting(self) -> bool:
+        """True from a restart until Triton is ready again."""
+        return self._starting_since is not None
+
+    def start_again(self, now: float) -> None:
+        """Start Triton again, as after the death of a model's process."""
+        self._starting_since = now
+        self._restart()
 
     def check(self, now: float) -> None:
         """Look after Triton and its models.
@@ -136,6 +155,8 @@ class ModelServer:
         if self._starting_since is not None:
             self._check_restart(now, self._starting_since)
             return
+        if self.models_change:
+            return
         dead = sorted(name for pid, name in self._models.items() if not process_alive(pid))
         if dead:
             what = f"the process of the model {', '.join(dead)} died; {logs.describe(self._child.log_file)}"
@@ -143,8 +164,7 @@ class ModelServer:
                 raise StackError(f"{self._deaths.describe()}: {what}")
             logger.warning("%s", what)
             self._report(f"the process of the model {', '.join(dead)} died; starting Triton again")
-            self._starting_since = now
-            self._restart()
+            self.start_again(now)
 
     def _check_restart(self, now: float, since: float) -> None:
         if self._is_ready():

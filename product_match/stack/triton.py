@@ -133,6 +133,11 @@ def command_line(runtime: TritonRuntime, settings: TritonSettings) -> list[str]:
         load_threads=settings.load_threads,
     )
     own = [
+        # Models are loaded later for a change of encoder, by whoever has the admin key; Triton would not be strictly
+        # ready meanwhile.
+        Flag(name="model-control-mode", value="explicit"),
+        Flag(name="load-model", value="*"),
+        Flag(name="strict-readiness", value=False),
         Flag(name="backend-directory", value=settings.backends),
         Flag(name="backend-config", value=f"python,shm-region-prefix-name={settings.shared_memory_prefix}"),
         Flag(name="cache-directory", value=runtime.caches),

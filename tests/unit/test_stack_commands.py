@@ -44,13 +44,14 @@ def test_triton_listens_on_loopback_and_takes_the_declared_headers_alone(command
     assert f"--grpc-header-forward-pattern={header_pattern()}" in command
 
 
-def test_triton_loads_what_is_declared_and_nothing_by_request(command, tmp_path):
+def test_triton_loads_what_is_declared_and_more_only_for_the_admin_key(command, tmp_path):
     for flag in (
         f"--model-repository={tmp_path / 'models'}",
         f"--backend-directory={tmp_path / 'backends'}",
-        "--model-control-mode=none",
+        "--model-control-mode=explicit",
+        "--load-model=*",
         "--disable-auto-complete-config",
-        "--strict-readiness=true",
+        "--strict-readiness=false",
         "--exit-timeout-secs=4",
         "--allow-gpu-metrics=false",
         "--cache-config=local,size=67108864",

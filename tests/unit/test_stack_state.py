@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from product_match.contract.errors import ConfigError, StackError
+from product_match.stack.generations import Generation
 from product_match.stack.platforms import SHARED_MEMORY
 from product_match.stack.processes import process_alive
 from product_match.stack.state import Endpoints, StateDirectory
@@ -128,11 +129,11 @@ def test_what_a_killed_server_left_is_removed_and_nothing_else(state):
     left = SHARED_MEMORY / f"{state.shared_memory_prefix}left"
     other = SHARED_MEMORY / f"not_{state.shared_memory_prefix}"
     try:
-        for file in (left, other, state.owner_socket, state.path / "endpoints.json"):
+        for file in (left, other, state.owner_socket(), state.path / "endpoints.json"):
             file.touch()
         state.lock()
         assert not left.exists()
-        assert not state.owner_socket.exists()
+        assert not state.owner_socket().exists()
         assert not (state.path / "endpoints.json").exists()
         assert other.exists()
     finally:
@@ -153,10 +154,10 @@ def test_each_directory_has_its_own_names_in_shared_memory(tmp_path):
 def test_a_socket_whose_path_would_be_too_long_lies_in_the_temporary_directory(tmp_path):
     long = StateDirectory(tmp_path / ("x" * 120))
     long.path.mkdir()
-    assert long.path not in long.owner_socket.parents
-    assert len(os.fsencode(long.owner_socket)) < 100
+    assert long.path not in long.owner_socket().parents
+    assert len(os.fsencode(long.owner_socket())) < 100
     short = StateDirectory(tmp_path / "short")
-    assert short.owner_socket == tmp_path / "short" / "owner.sock" or len(str(tmp_path)) > 80
+    assert short.owner_socket() == tmp_path / "short" / "owner.sock" or len(str(tmp_path)) > 80
 
 
 def test_a_directory_that_cannot_be_made_is_told(tmp_path):
@@ -174,14 +175,16 @@ def test_the_encoder_is_remembered_and_another_refused(state):
     state.lock()
     state.check_encoder("demo@1")
     assert state.encoder is None
-    state.set_encoder("demo@1")
+    state.set_current(Generation(encoder="demo@1"))
     state.check_encoder("demo@1")
     with pytest.raises(ConfigError) as refused:
         state.check_encoder("mine@2")
     words = str(refused.value)
     assert "holds a catalogue of the encoder demo@1, but this server starts with mine@2" in words
-    assert "`product-match export --url OLD | product-match index - --url NEW` encodes" in words
-    assert "give the old encoder with --encoder, or another directory with --state-dir" in words
+    assert "leave out --encoder or give the catalogue's own" in words
+    assert "change the encoder by `product-match reindex --checkpoint`" in words
+    assert "go back to the one before by `product-match rollback`" in words
+    assert "or give another directory with --state-dir" in words
 
 
 @pytest.mark.parametrize("text", ["{", "\x00\x00"])

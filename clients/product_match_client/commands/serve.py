@@ -40,9 +40,8 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
         type=Path,
-        default=DEFAULT_ENCODER,
         metavar="DIR",
-        help="what `ensemble-builder build` made (default %(default)s)",
+        help=f"what `ensemble-builder build` made (default: the catalogue's own, {DEFAULT_ENCODER} for a new one)",
     )
     parser.add_argument(
         "--model-repository",
@@ -104,19 +103,22 @@ def open_stack(arguments: argparse.Namespace, console: Console) -> Any:
     """
     try:
         from product_match.repository.shipped import shipped_adapters
+        from product_match.stack.generations import read_generations
         from product_match.stack.local import LocalStack, StackSettings
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the local stack needs more than the client ({error}); install it with "
             '`pip install "product-match[embedded]"`'
         ) from error
-    if arguments.encoder == DEFAULT_ENCODER and not DEFAULT_ENCODER.is_dir():
+    chosen = arguments.encoder is not None or read_generations(arguments.state_dir).current is not None
+    if not chosen and not DEFAULT_ENCODER.is_dir():
         raise ConfigError(
             f"the demonstration encoder {DEFAULT_ENCODER} is not here; run this in the project's folder, or give an "
             "encoder directory of `ensemble-builder build` with --encoder"
         )
     settings = StackSettings(
-        encoder_directory=arguments.encoder,
+        encoder_directory=arguments.encoder or DEFAULT_ENCODER,
+        encoder_is_default=arguments.encoder is None,
         adapters=arguments.model_repository or shipped_adapters(),
         state_directory=arguments.state_dir,
         http_port=arguments.http_port,

@@ -10,10 +10,10 @@ import triton_python_backend_utils as pb_utils
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import IMAGE_PREPROCESS, composing_model
 from product_match.preprocessing.images import ImagePreprocessor
-from product_match.settings import ServingSettings
 from product_match.triton.batches import BatchServer
 from product_match.triton.process import prepare_process
 from product_match.triton.services import ImagePreprocessService
+from product_match.triton.settings import model_settings
 
 
 class TritonPythonModel:
@@ -22,7 +22,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Build the service from the settings."""
         prepare_process(pb_utils)
-        settings = ServingSettings.from_environment(os.environ)
+        settings = model_settings(args, os.environ)
         encoder = load_encoder(settings.encoder_directory)
         self._preprocessor = ImagePreprocessor(encoder)
         service = ImagePreprocessService(encoder, self._preprocessor)

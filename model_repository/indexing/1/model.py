@@ -7,14 +7,15 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
+from product_match.catalogue.handover import InTurn
 from product_match.catalogue.opening import open_for_writing
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import INDEXING, composing_model
 from product_match.contract.options import INDEX_OPTIONS
 from product_match.indexing.service import IndexingService
-from product_match.settings import ServingSettings
 from product_match.triton.batches import BatchServer
 from product_match.triton.process import prepare_process
+from product_match.triton.settings import model_settings
 
 
 class TritonPythonModel:
@@ -23,10 +24,11 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Open the catalogue that the settings name."""
         prepare_process(pb_utils)
-        settings = ServingSettings.from_environment(os.environ)
+        settings = model_settings(args, os.environ)
         encoder = load_encoder(settings.encoder_directory)
         self._catalogue = open_for_writing(settings, encoder)
-        service = IndexingService(self._catalogue.documents, self._catalogue.owner)
+        writing = IndexingService(self._catalogue.documents, self._catalogue.owner)
+        service = InTurn(writing, self._catalogue.turn)
         self._server = BatchServer(pb_utils, composing_model(encoder, INDEXING), service, INDEX_OPTIONS)
 
     def execute(self, requests: list[Any]) -> list[Any]:

@@ -12,9 +12,9 @@ from product_match.contract.encoder import load_encoder
 from product_match.contract.models import RETRIEVAL, composing_model
 from product_match.contract.options import MATCH_OPTIONS
 from product_match.retrieval.service import RetrievalService
-from product_match.settings import ServingSettings
 from product_match.triton.batches import BatchServer
 from product_match.triton.process import prepare_process
+from product_match.triton.settings import model_settings
 
 
 class TritonPythonModel:
@@ -23,7 +23,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Open the catalogue that the settings name."""
         prepare_process(pb_utils)
-        settings = ServingSettings.from_environment(os.environ)
+        settings = model_settings(args, os.environ)
         encoder = load_encoder(settings.encoder_directory)
         self._catalogue = open_for_retrieval(settings, encoder)
         service = RetrievalService(encoder, self._catalogue.index, self._catalogue.products)

@@ -10,10 +10,10 @@ import triton_python_backend_utils as pb_utils
 from product_match.contract.encoder import TEXT_ONNX_FILE, load_encoder
 from product_match.contract.models import TEXT_ENCODER, composing_model
 from product_match.encoding.session import EncoderSession
-from product_match.settings import ServingSettings
 from product_match.triton.batches import BatchServer
 from product_match.triton.process import prepare_process
 from product_match.triton.services import EncoderService
+from product_match.triton.settings import model_settings
 
 
 class TritonPythonModel:
@@ -22,7 +22,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the session from the encoder directory."""
         prepare_process(pb_utils)
-        settings = ServingSettings.from_environment(os.environ)
+        settings = model_settings(args, os.environ)
         spec = composing_model(load_encoder(settings.encoder_directory), TEXT_ENCODER)
         session = EncoderSession(settings.encoder_directory / TEXT_ONNX_FILE, spec, settings.encoder_threads)
         self._server = BatchServer(pb_utils, spec, EncoderService(spec, session), options=None)

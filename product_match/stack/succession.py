@@ -1,0 +1,125 @@
+"""Changes of the encoder while the stack runs: starts the process that performs one, and cleans up behind it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from product_match.catalogue.handover import stop_noting
+from product_match.contract.encoder import load_encoder
+from product_match.contract.errors import ProductMatchError
+from product_match.contract.models import CATALOGUE
+from product_match.repository.assembly import composing_names
+from product_match.stack import encoder_change
+from product_match.stack.encoder_change import AGAIN, FAILED, REQUESTED, Change
+from product_match.stack.generations import Generation
+from product_match.stack.processes import ChildProcess
+from product_match.stack.state import StateDirectory
+from product_match.stack.supervision import ModelServer
+
+logger = logging.getLogger(__name__)
+
+WORKER: Final = "the change of encoder"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuccessionHooks:
+    """What a running stack does for a change of encoder.
+
+    Attributes:
+        start_worker: Starts the process that performs a change; takes the change and the suffix of the models' names.
+        announce: Tells clients which encoder is served now.
+        report: Takes a line for whoever watches.
+    """
+
+    start_worker: Callable[[Change, str], ChildProcess]
+    announce: Callable[[Generation], None]
+    report: Callable[[str], None]
+
+
+class Succession:
+    """Watches `reindex.json`: one change at a time, and after each the stack is whole again."""
+
+    def __init__(self, state: StateDirectory, server: ModelServer, hooks: SuccessionHooks) -> None:
+        """Look after changes of what `server` serves."""
+        self._state, self._server, self._hooks = state, server, hooks
+        self._worker: ChildProcess | None = None
+        self._suffix = ""
+
+    def check(self, now: float) -> None:
+        """Start what was asked for, and end what has ended.
+
+        Args:
+            now: Seconds on a clock that only goes forward.
+        """
+        if self._server.starting:
+            # Triton was started again, for whatever reason: its models have their plain names.
+            self._suffix = ""
+            self._stop_worker()
+            return
+        change = encoder_change.read_change(self._state.path)
+        if self._worker is not None:
+            # To the worker's end: until it is taken note of, what has ended was meant to.
+            self._server.models_change |= bool(change.get("touched"))
+            if not self._worker.running:
+                self._finish(now)
+        elif change.get("state") == REQUESTED:
+            self._hooks.report(f"changing the encoder to {change['encoder']}")
+            try:
+                self._worker = self._hooks.start_worker(change, self._suffix)
+            except ProductMatchError as error:
+                self._fail(change, str(error))
+
+    def _finish(self, now: float) -> None:
+        """Take note of how the worker ended."""
+        worker, self._worker = self._worker, None
+        change = encoder_change.read_change(self._state.path)
+        stop_noting(self._state.path)
+        if encoder_change.going_on(change) and worker is not None:
+            logger.error("%s", worker.describe_end())
+            change = self._fail(change, worker.describe_end())
+        current = self._state.generations.current
+        if current is not None and current.encoder == change.get("encoder"):
+            # Whatever went wrong afterwards, the catalogue has changed hands.
+            change = {**change, "state": encoder_change.DONE}
+            self._hooks.announce(current)
+            self._suffix = f"_{current.revision}"
+        self._server.note_models()
+        self._server.models_change = False
+        if change.get("touched") or not self._whole(current):
+            self._suffix = ""
+            encoder_change.write_change(self._state.path, {**change, "touched": False})
+            self._hooks.report("the change of encoder did not end well; starting Triton again")
+            self._server.start_again(now)
+        self._hooks.report(_summary(change))
+
+    def _stop_worker(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        worker.stop(grace_s=0.0)
+        stop_noting(self._state.path)
+        self._server.models_change = False
+        change = encoder_change.read_change(self._state.path)
+        if encoder_change.going_on(change):
+            self._fail(change, f"Triton was started again meanwhile; {AGAIN}")
+
+    def _whole(self, current: Generation | None) -> bool:
+        """Say whether every model of the encoder that is served has its process."""
+        if current is None or current.directory is None:
+            return True
+        wanted = {CATALOGUE, *composing_names(load_encoder(current.directory), self._suffix)}
+        return wanted <= self._server.models
+
+    def _fail(self, change: Change, message: str) -> Change:
+        failed = {**change, "state": FAILED, "message": message}
+        encoder_change.write_change(self._state.path, failed)
+        return failed
+
+
+def _summary(change: Change) -> str:
+    if change.get("state") == encoder_change.DONE:
+        return f"the encoder {change.get('encoder')} is served now, after {change.get('seconds')} s"
+    return f"the encoder was not changed: {change.get('message')}"
