@@ -35,10 +35,12 @@ def load_tensorrt(names: tuple[str, ...] = TENSORRT) -> Any:
     Raises:
         EngineError: They are not installed, or too old.
     """
+    reasons = []
     for name in names:
         try:
             module = importlib.import_module(name)
-        except ImportError:
+        except ImportError as error:
+            reasons.append(str(error))
             continue
         if names is TENSORRT and tuple(int(part) for part in module.__version__.split(".")[:2]) < LEAST_VERSION:
             raise EngineError(
@@ -47,8 +49,8 @@ def load_tensorrt(names: tuple[str, ...] = TENSORRT) -> Any:
             )
         return module
     raise EngineError(
-        f"TensorRT's Python module ({names[0]}) is not installed here; build engines inside the Triton image, where "
-        "`ensemble-builder engines` finds it"
+        f"TensorRT's Python module cannot be imported here ({'; '.join(reasons)}); build engines inside the Triton "
+        "image, where `ensemble-builder engines` finds it"
     )
 
 
@@ -87,10 +89,15 @@ def build_plan(
     """
     log = _log(trt)
     log.problems.clear()
-    builder = trt.Builder(log)
-    flags = trt.NetworkDefinitionCreationFlag
-    # From TensorRT 11 on every network is strongly typed, and the flag may be gone.
-    network = builder.create_network(1 << int(flags.STRONGLY_TYPED) if hasattr(flags, "STRONGLY_TYPED") else 0)
+    try:
+        builder = trt.Builder(log)
+    except TypeError as error:  # what the bindings make of a builder that the library refuses
+        reason = "; ".join(log.problems[-3:]) or str(error)
+        raise EngineError(
+            f"TensorRT {trt.__version__} cannot start here: {reason}; its driver must be as new as it asks for"
+        ) from error
+    # Asked for in TensorRT 10; from 11 on every network is, and the flag, of another number there, is ignored.
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(path)):
         found = "; ".join(str(parser.get_error(place)) for place in range(parser.num_errors))
@@ -200,6 +207,15 @@ def build_plans(
     return plans
 
 
+def this_machine() -> tuple[Any, str]:
+    """Return TensorRT's module, and the compute capability of the GPU.
+
+    Raises:
+        EngineError: One of them is not here.
+    """
+    return load_tensorrt(), gpu_capability()
+
+
 def make_engines(directory: Path) -> dict[str, Path]:
     """Build the engines of an encoder directory on this machine's GPU, and the model repository that uses them.
 
@@ -208,8 +224,8 @@ def make_engines(directory: Path) -> dict[str, Path]:
         ConfigError: `directory` is not whole.
     """
     spec, batch = load_encoder(directory), _max_batch_size(directory)
-    trt = load_tensorrt()
-    plans = build_plans(spec, directory, trt, gpu_capability(), batch)
+    trt, capability = this_machine()
+    plans = build_plans(spec, directory, trt, capability, batch)
     assemble_production(spec, directory, plans, batch)
     return plans
 
@@ -221,7 +237,7 @@ def check_directory(directory: Path) -> dict[str, Path]:
         EngineError: They are missing, or were built for something else.
     """
     spec = load_encoder(directory)
-    version, capability = load_tensorrt().__version__, gpu_capability()
+    trt, capability = this_machine()
     plans = {}
     for model in ONNX_FILES:
         found = sorted((directory / REPOSITORY_DIRECTORY / model / "1").glob("*.plan"))
@@ -230,7 +246,7 @@ def check_directory(directory: Path) -> dict[str, Path]:
                 f"{directory} has no engine of {model} in its model repository; build it with "
                 "`ensemble-builder engines`"
             )
-        check_plan(spec, directory, found[0], version=version, capability=capability)
+        check_plan(spec, directory, found[0], version=trt.__version__, capability=capability)
         plans[model] = found[0]
     return plans
 

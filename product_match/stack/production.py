@@ -40,6 +40,7 @@ ASSEMBLED: Final = Path("/tmp/product-match/model_repository")
 CUDA_POOL_BYTES: Final = 256 * MIB
 ENGINE_CHECK: Final = ("ensemble-builder", "engines", "--check", "--directory")
 """Run as a program: what serves does not import what builds."""
+ENGINE_CHECK_S: Final = 120.0
 _SHARED_MEMORY_STEP: Final = 16 * MIB
 
 
@@ -167,7 +168,14 @@ def check_engines(encoder_directory: Path, command: Sequence[str] = ENGINE_CHECK
         ConfigError: They do not fit, or cannot be checked.
     """
     try:
-        done = subprocess.run([*command, str(encoder_directory)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, str(encoder_directory)], capture_output=True, text=True, check=False, timeout=ENGINE_CHECK_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConfigError(
+            f"the engines in {encoder_directory} cannot be checked: no answer within {ENGINE_CHECK_S:g} s; check "
+            "that `nvidia-smi` answers on this machine"
+        ) from error
     except OSError as error:
         raise ConfigError(
             f"the engines cannot be checked: {command[0]}: {error.strerror}; build the image again"

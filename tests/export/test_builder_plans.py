@@ -108,7 +108,9 @@ def test_the_capability_of_the_first_gpu_counts(machine):
 
 
 def test_a_machine_without_tensorrt_says_where_it_is():
-    with pytest.raises(EngineError, match=r"Python module \(tensorrt\) is not installed here; build engines inside"):
+    with pytest.raises(
+        EngineError, match=r"Python module cannot be imported here \(No module named 'tensorrt'; .*build engines"
+    ):
         engines.load_tensorrt()
 
 
@@ -192,7 +194,7 @@ def test_graphs_are_strongly_typed_in_tensorrt_10_and_11(tmp_path):
     older, newer = tensorrt("10.13.2.6"), tensorrt("11.1.0.1")
     for trt in (older, newer):
         assert engines.build_plan(trt, tmp_path / "image_encoder.onnx", {"x": ((1,), (2,), (3,))}) == b"plan"
-    assert (older.flags_given, newer.flags_given) == ([1 << 1], [0])
+    assert (older.flags_given, newer.flags_given) == ([1 << 1], [1 << 0])
 
 
 def test_the_timing_cache_is_kept_and_one_that_does_not_fit_is_made_anew(tmp_path, caplog):
@@ -212,6 +214,12 @@ def test_a_build_that_fails_gives_tensorrt_s_own_reason(tmp_path):
         engines.build_plan(trt, tmp_path / "image_encoder.onnx", {})
     with pytest.raises(EngineError, match=r"cannot build image_encoder.onnx: no reason given"):
         engines.build_plan(tensorrt("11.1.0.1", plan=None), tmp_path / "image_encoder.onnx", {})
+
+
+def test_a_tensorrt_that_the_driver_is_too_old_for_says_so(tmp_path):
+    trt = tensorrt("11.1.0.1", complaint="CUDA initialization failure with error: 35", starts=False)
+    with pytest.raises(EngineError, match=r"TensorRT 11.1.0.1 cannot start here: CUDA init.* error: 35; its driver"):
+        engines.build_plan(trt, tmp_path / "image_encoder.onnx", {})
 
 
 def test_engines_are_built_and_put_into_the_repository(tensorrt_directory, machine, monkeypatch):

@@ -48,18 +48,22 @@ class Profile(dict[str, Any]):
         self[name] = shapes
 
 
-def tensorrt(version: str, plan: bytes | None = b"plan", complaint: str = "") -> Any:
+def tensorrt(version: str, plan: bytes | None = b"plan", complaint: str = "", *, starts: bool = True) -> Any:
     """Return a module like `tensorrt` of that version, whose builder makes `plan` and logs `complaint`."""
     module: Any = types.ModuleType("tensorrt")
     module.__version__ = version
     module.ILogger = ILogger
     module.flags_given = []
-    flags = {"STRONGLY_TYPED": 1} if version.startswith("10.") else {}
+    # The values in the bindings 10.13.2.6, 10.16.1.11, 11.0.0.114 and 11.4.0.106.
+    flags = {"STRONGLY_TYPED": 1 if version.startswith("10.") else 0}
     module.NetworkDefinitionCreationFlag = type("Flags", (), flags)
 
     class Builder:
         def __init__(self, log: Any) -> None:
             self.log = log
+            if not starts:
+                log.log(ILogger.Severity.ERROR, complaint)
+                raise TypeError("pybind11::init(): factory function returned nullptr")
 
         def create_network(self, given: int) -> object:
             module.flags_given.append(given)

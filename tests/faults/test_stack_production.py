@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +14,8 @@ import pytest
 import tritonclient.http as http_client
 from pymongo import MongoClient
 
+from ensemble_builder.plans import ONNX_FILES, plan_name
+from ensemble_builder.repository import assemble_production
 from product_match.contract.encoder import load_encoder
 from product_match.contract.products import product_words
 from product_match.repository.assembly import assemble_repository
@@ -130,3 +134,32 @@ def test_metrics_tell_latencies_by_quantile(server):
         assert client.is_server_ready()
     with urllib.request.urlopen(f"http://{server.endpoints['metrics']}/metrics", timeout=10) as response:
         assert b'nv_inference_request_summary_us{model="retrieval"' in response.read()
+
+
+def test_triton_takes_the_configurations_of_engines_and_misses_their_backend_alone(tmp_path):
+    """Reads them as the image's Triton will; this one has no TensorRT, so an engine of a few bytes will do."""
+    spec, plans = load_encoder(ENCODER), {}
+    for model in ONNX_FILES:
+        name = plan_name(spec, ENCODER, model, version="11.0.0.114", capability="90", batch=48)
+        plans[model] = tmp_path / name.file
+        plans[model].write_bytes(b"plan")
+    repository = assemble_production(spec, tmp_path, plans, 48)
+    runtime = triton.locate_runtime()
+    ports = choose_ports(
+        {name: PortRequest(port=0, purpose=name, option=name) for name in ("http", "grpc", "metrics")}
+    )
+    command = [
+        str(runtime.binary),
+        f"--model-repository={repository}",
+        f"--backend-directory={triton.build_backends(runtime, tmp_path / 'backends')}",
+        "--disable-auto-complete-config",
+        "--model-control-mode=explicit",
+        *(f"--load-model={model}" for model in plans),
+        *(f"--{name}-address={LOOPBACK}" for name in ports),
+        *(f"--{name}-port={port}" for name, port in ports.items()),
+    ]
+    environment = triton.process_environment(runtime, os.environ, {})
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    said = re.findall(r"failed to load '(\w+)' version 1: (.*?), try", done.stdout + done.stderr)
+    missing = "Invalid argument: unable to find backend library for backend 'tensorrt'"
+    assert dict(said) == dict.fromkeys(plans, missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,12 @@ def test_an_engine_captures_graphs_for_each_batch_size_and_bucket():
     assert shapes == {(size, length) for size in (1, 2, 4, 8, 16, 32, 64) for length in (8, 16)}
     assert "response_cache" not in config
     assert [warm_up["batch_size"] for warm_up in config["model_warmup"]] == [1, 2, 4, 8, 16, 32, 64]
+
+
+def test_the_greatest_batch_has_a_graph_whatever_its_size():
+    image = dataclasses.replace(composing_model(encoder_spec(), "image_encoder"), max_batch_size=48)
+    config = parsed(engine_configuration(image, encoder_spec(), "image_encoder.plan"))
+    assert [graph["batch_size"] for graph in config["optimization"]["cuda"]["graph_spec"]] == [1, 2, 4, 8, 16, 32, 48]
 
 
 def test_the_image_engine_keeps_its_pixels_declaration():

@@ -141,6 +141,12 @@ def test_the_version_of_an_image_that_does_not_tell_is_taken_for_the_least():
         production.triton_version({"TRITON_SERVER_VERSION": "2.68.1"})
 
 
+def test_a_gpu_that_does_not_answer_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(production, "ENGINE_CHECK_S", 0.2)
+    with pytest.raises(ConfigError, match=r"cannot be checked: no answer within 0\.2 s; check that `nvidia-smi`"):
+        production.check_engines(tmp_path, (*PYTHON, "import time; time.sleep(60)"))
+
+
 def test_engines_that_do_not_fit_are_told_in_the_builders_words(tmp_path):
     production.check_engines(tmp_path, (*PYTHON, "pass"))
     complaint = "import sys; sys.exit('image_encoder.plan was built for TensorRT 10.13, here is 11.0')"
