@@ -82,7 +82,7 @@ def like(pattern: Mapping[str, Any], number: int, image: bytes, rng: np.random.G
     }
     return ProductWrite(
         product={**pattern["product"], "id": f"fill-{number:07d}", "price": price},
-        image_bytes=image,
+        photos=[image],
         query_text=str(pattern.get("query_text", "")),
         image_embeds=vectors[IMAGE_VECTOR],
         text_embeds=vectors[TEXT_VECTOR],

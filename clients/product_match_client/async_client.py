@@ -15,7 +15,7 @@ from product_match_client.client import DEFAULT_TIMEOUT_S, READY_POLL_S, not_rea
 from product_match_client.conversations import Conversation, ProductPage
 from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
 from product_match_client.operations import Operation
-from product_match_client.requests import ImageSource, ProductRow, Query
+from product_match_client.requests import ImageSource, ImageSources, ProductRow, Query
 
 T = TypeVar("T")
 DEFAULT_CONNECTIONS: Final = 100
@@ -114,7 +114,7 @@ class AsyncProductMatchClient:
     async def index(
         self,
         product: Mapping[str, Any],
-        image: ImageSource | None = None,
+        image: ImageSources | None = None,
         text: str | None = None,
         *,
         wait: bool = False,
@@ -155,11 +155,11 @@ class AsyncProductMatchClient:
         after: str = "",
         limit: int = 100,
     ) -> ProductPage:
-        """Return a page as `list_products` does, with the words and the photo's digest of each product."""
+        """Return a page as `list_products` does, with the words and the photos' digest of each product."""
         return await self._converse(conversations.page("export", filter, after, limit))
 
-    async def images(self, digests: Sequence[str]) -> dict[str, str]:
-        """Return photos in base64 by the SHA-256 of their bytes, as `export_products` names them."""
+    async def images(self, digests: Sequence[str]) -> dict[str, list[str]]:
+        """Return the photos of products in base64, by the digest that `export_products` names them by."""
         return await self._converse(conversations.images(digests))
 
     async def count(self, filter: Mapping[str, Any] | None = None) -> int:  # noqa: A002

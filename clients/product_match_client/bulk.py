@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from product_match_client.loading import REJECTED, Loader, LoadResult, LoadSetti
 from product_match_client.output import Console
 from product_match_client.progress import Progress, duration_text
 from product_match_client.rejects import Rejects
+from product_match_client.sources.mapping import FieldMapping
 from product_match_client.sources.records import Record
 
 SPARE_CONNECTIONS: Final = 4
@@ -35,7 +36,8 @@ class BulkSettings:
         timeout_s: Longest wait for one answer.
         rejects: Where records go that cannot be loaded; None to keep none.
         append_rejects: True to add to that file, False to write it anew.
-        mapping: The source's name of each product field that has another one there.
+        mapping: The source's names of product fields that have others there.
+        image_separator: What stands between several photos in one text, if anything does.
         allow_private_addresses: True to fetch photos from private addresses too.
     """
 
@@ -44,7 +46,8 @@ class BulkSettings:
     timeout_s: float = 60.0
     rejects: Path | None = None
     append_rejects: bool = False
-    mapping: Mapping[str, str] = field(default_factory=dict)
+    mapping: FieldMapping = field(default_factory=dict)
+    image_separator: str = ""
     allow_private_addresses: bool = False
 
 
@@ -101,6 +104,7 @@ def bulk_settings(arguments: argparse.Namespace) -> BulkSettings:
         rejects=arguments.rejects,
         append_rejects=arguments.watch is not None,
         mapping=arguments.map,
+        image_separator=arguments.image_separator,
         allow_private_addresses=arguments.allow_private_addresses,
     )
 
@@ -153,7 +157,14 @@ class BulkLoad:
         )
         addresses = PublicAddresses(allow_private=settings.allow_private_addresses, resolve=system_resolve)
         async with client, PhotoDownloader(settings=settings.downloads, addresses=addresses) as downloader:
-            loader = Loader(client, downloader, listener, settings.load, mapping=settings.mapping)
+            loader = Loader(
+                client,
+                downloader,
+                listener,
+                settings.load,
+                mapping=settings.mapping,
+                image_separator=settings.image_separator,
+            )
             return await loader.load(records)
 
 

@@ -13,7 +13,7 @@ from product_match_client.answers import MatchResult, Receipt
 from product_match_client.conversations import Conversation, ProductPage
 from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
 from product_match_client.operations import Operation
-from product_match_client.requests import ImageSource, ProductRow, Query
+from product_match_client.requests import ImageSource, ImageSources, ProductRow, Query
 from product_match_client.transports import Transport, open_transport
 
 T = TypeVar("T")
@@ -132,7 +132,7 @@ class ProductMatchClient:
     def index(
         self,
         product: Mapping[str, Any],
-        image: ImageSource | None = None,
+        image: ImageSources | None = None,
         text: str | None = None,
         *,
         wait: bool = False,
@@ -141,7 +141,7 @@ class ProductMatchClient:
 
         Args:
             product: Its fields; `id` is required.
-            image: A path, or the bytes of an encoded photo.
+            image: A path, or the bytes of an encoded photo; or a list of several, the best one first.
             text: The words it is found by; its own text fields unless given, empty for none.
             wait: Answer only when the product can be found.
 
@@ -195,11 +195,11 @@ class ProductMatchClient:
         after: str = "",
         limit: int = 100,
     ) -> ProductPage:
-        """Return a page as `list_products` does, with the words and the photo's digest of each product."""
+        """Return a page as `list_products` does, with the words and the photos' digest of each product."""
         return self._converse(conversations.page("export", filter, after, limit))
 
-    def images(self, digests: Sequence[str]) -> dict[str, str]:
-        """Return photos in base64 by the SHA-256 of their bytes, as `export_products` names them."""
+    def images(self, digests: Sequence[str]) -> dict[str, list[str]]:
+        """Return the photos of products in base64, by the digest that `export_products` names them by."""
         return self._converse(conversations.images(digests))
 
     def count(self, filter: Mapping[str, Any] | None = None) -> int:  # noqa: A002

@@ -44,14 +44,14 @@ def get(product_ids: Sequence[str]) -> Conversation[list[Mapping[str, Any]]]:
 
 
 def page(operation: str, filter: Mapping[str, Any] | None, after: str, limit: int) -> Conversation[ProductPage]:  # noqa: A002
-    """Read the page after an id; `operation` is "list", or "export" for words and the photo's digest as well."""
+    """Read the page after an id; `operation` is "list", or "export" for words and the photos' digest as well."""
     answer = yield {"operation": operation, "after": after, "limit": limit, **_given(filter=filter)}
     return ProductPage(products=tuple(_field(answer, "products", list)), next=answer.get("next"))
 
 
-def images(digests: Sequence[str]) -> Conversation[dict[str, str]]:
-    """Read photos, in base64, by the SHA-256 of their bytes."""
-    found: dict[str, str] = {}
+def images(digests: Sequence[str]) -> Conversation[dict[str, list[str]]]:
+    """Read the photos of products, in base64, by their digests."""
+    found: dict[str, list[str]] = {}
     left = list(digests)
     while left:
         answer = yield {"operation": "images", "digests": left[:GET_IDS]}

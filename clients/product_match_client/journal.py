@@ -39,14 +39,14 @@ class Journal:
     nothing. Each start writes the journal anew, without what has been overtaken.
     """
 
-    def __init__(self, folder: Path, url: str) -> None:
-        """Open the journal of a folder for one server; another server's does not count.
+    def __init__(self, folder: Path, url: str, grouping: str) -> None:
+        """Open the journal of a folder for one server and way of grouping; that of another does not count.
 
         Raises:
             ConfigError: It cannot be written, or another watch holds it.
         """
         self.path = folder / JOURNAL_FILE
-        self._url = url
+        self._head = {"url": url, "group_photos": grouping}
         self._lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -95,7 +95,7 @@ class Journal:
             for number, line in enumerate(file):
                 try:
                     entry = json.loads(line)
-                    if number == 0 and entry["url"] != self._url:
+                    if number == 0 and entry != self._head:
                         return {}
                     if number and "gone" in entry:
                         done.pop(entry["name"], None)
@@ -109,7 +109,7 @@ class Journal:
         """Write what is done to a new file, put it in the old one's place, and return it, open at its end."""
         partial = self.path.with_name(self.path.name + ".partial")
         file = partial.open("w", encoding="utf-8")
-        file.write(json.dumps({"url": self._url}) + "\n")
+        file.write(json.dumps(self._head) + "\n")
         for name, stamp in self._done.items():
             file.write(json.dumps(_entry(name, stamp)) + "\n")
         file.flush()

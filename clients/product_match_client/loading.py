@@ -18,14 +18,16 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from product_match.contract import limits
 from product_match.contract.errors import InvalidRequestError, NotFoundError, ProductMatchError, UnavailableError
-from product_match.contract.products import content_hash
+from product_match.contract.products import check_photos, content_hash
 from product_match_client.answers import Receipt
 from product_match_client.feeding import feed
 from product_match_client.photos import Downloader, read_photo
 from product_match_client.requests import ProductRow
 from product_match_client.retrying import Patience, backoff_s
 from product_match_client.rows import Row, open_row
+from product_match_client.sources.mapping import FieldMapping
 from product_match_client.sources.records import Record
 from product_match_client.tasks import run_together
 from product_match_client.window import ByteBudget, Window
@@ -107,7 +109,8 @@ class Loader:
         listener: Listener,
         settings: LoadSettings,
         *,
-        mapping: Mapping[str, str] | None = None,
+        mapping: FieldMapping | None = None,
+        image_separator: str = "",
         patience: Patience | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -118,12 +121,13 @@ class Loader:
             downloader: Fetches photos by URL.
             listener: Hears what becomes of each record.
             settings: Bounds.
-            mapping: The source's name of each product field that has another one there.
+            mapping: The source's names of product fields that have others there.
+            image_separator: What stands between several photos in one text, if anything does.
             patience: Knows how long the server has been away; for tests.
             sleep: Waits; for tests.
         """
         self._server, self._downloader, self._listener, self._settings = server, downloader, listener, settings
-        self._mapping = mapping or {}
+        self._mapping, self._image_separator = mapping or {}, image_separator
         self._patience = patience or Patience(settings.give_up_after_s)
         self._sleep = sleep
         self._result = LoadResult()
@@ -149,7 +153,7 @@ class Loader:
         async with aclosing(feed(records)) as incoming:
             async for record in incoming:
                 try:
-                    row = open_row(record, self._mapping)
+                    row = open_row(record, self._mapping, self._image_separator)
                 except InvalidRequestError as error:
                     self._count(record, REJECTED, str(error))
                     continue
@@ -169,14 +173,17 @@ class Loader:
             if row.after is not None:
                 await row.after.done.wait()
                 row.after = None
+            photos: list[bytes] = []
             try:
-                image = await read_photo(row.photo, self._downloader)
+                for reference in row.references:
+                    photos.append(await read_photo(reference, self._downloader))
+                    check_photos(row.product_id, [len(photo) for photo in photos])
             except (InvalidRequestError, UnavailableError) as error:
                 await self._settle(row, REJECTED, str(error))
                 continue
-            await self._budget.acquire(len(image))
-            row.image = image
-            row.content_hash = content_hash(row.product, image, row.text)
+            row.photos = [photo for photo in photos if photo]
+            await self._budget.acquire(row.bytes)
+            row.content_hash = content_hash(row.product, row.photos, row.text)
             await self._ready.put(row)
 
     async def _compare(self) -> None:
@@ -213,6 +220,11 @@ class Loader:
 
     async def _deliver(self, rows: Sequence[Row], ticket: int | None = None) -> None:
         """Send rows until each is settled; where one of several is refused, each is sent by itself."""
+        if sum(row.request_rows for row in rows) > limits.MAX_BATCH_SIZE:
+            middle = len(rows) // 2  # of two at least: one product's photos fit a request
+            await self._deliver(rows[:middle], ticket)
+            await self._deliver(rows[middle:])
+            return
         try:
             receipts = await self._ask(rows, ticket)
         except NotFoundError:
@@ -236,7 +248,7 @@ class Loader:
             UnavailableError: It does not, for as long as the settings allow.
             ProductMatchError: It refuses, or fails several times.
         """
-        request = [ProductRow(product=row.product, image=row.image, text=row.text) for row in rows]
+        request = [ProductRow(product=row.product, image=row.photos, text=row.text) for row in rows]
         started = self._patience.now()
         for attempt in itertools.count(1):
             if ticket is None:
@@ -274,8 +286,8 @@ class Loader:
         await self._sleep(backoff_s(attempt, random.random()))
 
     async def _settle(self, row: Row, status: str, reason: str = "") -> None:
-        await self._budget.release(len(row.image))
-        row.image = b""
+        await self._budget.release(row.bytes)
+        row.photos = []
         if self._last.get(row.product_id) is row:
             del self._last[row.product_id]
         row.done.set()
@@ -287,16 +299,17 @@ class Loader:
 
 
 def gathered(queue: asyncio.Queue[Row | None], first: Row, most: int, most_bytes: int | None = None) -> list[Row]:
-    """Return a row and those that wait behind it.
+    """Return a row and those that wait behind it, until they have `most` photos.
 
     A full batch is not waited for: while the server is busy rows gather, and batches fill by themselves.
     """
-    rows, size = [first], len(first.image)
-    while len(rows) < most and (most_bytes is None or size < most_bytes) and not queue.empty():
+    rows, photos, size = [first], first.request_rows, first.bytes
+    while photos < most and (most_bytes is None or size < most_bytes) and not queue.empty():
         row = queue.get_nowait()
         if row is None:
             queue.put_nowait(None)  # for whoever asks next, who then finds the end
             break
         rows.append(row)
-        size += len(row.image)
+        photos += row.request_rows
+        size += row.bytes
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -40,7 +41,7 @@ def match_batch(queries: Sequence[Query], parameters: Mapping[str, ParameterValu
 def index(row: ProductRow, *, wait: bool) -> Operation[Receipt]:
     """Add or update one product."""
     return Operation(
-        request=requests.index_request([row], wait=wait), read=lambda rows: _one(answers.read_receipts(rows))
+        request=requests.index_request([row], wait=wait), read=lambda answer: _one(_receipts(answer, [row]))
     )
 
 
@@ -48,13 +49,20 @@ def index_batch(rows: Sequence[ProductRow], *, wait: bool) -> Operation[list[Rec
     """Add or update several products in one request."""
     return Operation(
         request=requests.index_request(rows, wait=wait),
-        read=lambda answer: _counted(answers.read_receipts(answer), len(rows)),
+        read=lambda answer: _receipts(answer, rows),
     )
 
 
 def catalogue(command: Mapping[str, Any]) -> Operation[dict[str, Any]]:
     """Run one catalogue command."""
     return Operation(request=requests.catalogue_request(command), read=lambda rows: answers.read_object(_one(rows)))
+
+
+def _receipts(answer: Sequence[bytes], rows: Sequence[ProductRow]) -> list[Receipt]:
+    """Return the receipt of each product: a further photo's row repeats its product's."""
+    sizes = [row.request_rows for row in rows]
+    receipts = _counted(answers.read_receipts(answer), sum(sizes))
+    return [receipts[start] for start in itertools.accumulate([0, *sizes[:-1]])]
 
 
 def _one(rows: Sequence[T]) -> T:

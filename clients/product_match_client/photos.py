@@ -1,4 +1,4 @@
-"""A product's photo, however a record gives it: a path, a URL, inline base64, or bytes."""
+"""A product's photos, however a record gives them: paths, URLs, inline base64, or bytes."""
 
 from __future__ import annotations
 
@@ -40,31 +40,52 @@ class Downloader(Protocol):
         """Return the bytes; raises errors of the project's tree."""
 
 
-def split_photo(fields: Mapping[str, Any], directory: Path) -> tuple[dict[str, Any], PhotoReference]:
-    """Take a record's photo apart from the product's fields.
+def split_photos(
+    fields: Mapping[str, Any], directory: Path, separator: str = ""
+) -> tuple[dict[str, Any], tuple[PhotoReference, ...]]:
+    """Take a record's photos apart from the product's fields.
 
     `image` may be a path from `directory`, an http(s) URL, a data URL, bytes, `{"bytes": ..., "path": ...}`, or a
-    list of these, of which the first is the product's photo. Paths, URLs and lists of them stay in the product;
-    bytes and base64 do not. `image_base64` goes before `image`.
+    list of these. Paths and URLs stay in the product; bytes and base64 do not. `image_base64`, which may be a list
+    too, goes before `image`.
+
+    Args:
+        fields: The record.
+        directory: Where relative paths start.
+        separator: What stands between several photos in one text; empty where a text is one photo.
 
     Raises:
         InvalidRequestError: A photo is given as something else.
     """
     product = dict(fields)
     given = product.get(IMAGE)
+    if separator and isinstance(given, str | list):
+        given = _apart(given, separator)
+        product[IMAGE] = given[0] if len(given) == 1 else given
+    items = given if isinstance(given, list) else [given]
+    named = [item for item in items if item is None or (isinstance(item, str) and not _is_inline(item))]
+    if len(named) < len(items):
+        del product[IMAGE]
+        if named:
+            product[IMAGE] = named
     if IMAGE_BASE64 in product:
         inline = product.pop(IMAGE_BASE64)
-        if isinstance(given, bytes | bytearray | dict):
-            del product[IMAGE]
-        return product, PhotoReference(data=_from_base64(inline))
-    first = (given[0] if given else None) if isinstance(given, list) else given
-    reference = _reference(first, directory)
-    if reference.data or isinstance(first, dict):
-        if isinstance(given, list) and all(isinstance(item, str) for item in given[1:]):
-            product[IMAGE] = given[1:]
-        else:
-            del product[IMAGE]
-    return product, reference
+        photos = inline if isinstance(inline, list) else [inline]
+        return product, tuple(PhotoReference(data=_from_base64(photo)) for photo in photos)
+    references = (_reference(item, directory) for item in items)
+    return product, tuple(reference for reference in references if reference != PhotoReference())
+
+
+def _apart(given: str | list[Any], separator: str) -> list[Any]:
+    """Return photos one by one, of which one text may hold several."""
+    found: list[Any] = []
+    for item in given if isinstance(given, list) else [given]:
+        found += [part.strip() for part in item.split(separator) if part.strip()] if isinstance(item, str) else [item]
+    return found
+
+
+def _is_inline(text: str) -> bool:
+    return text[:5].lower() == "data:"
 
 
 def _reference(value: object, directory: Path) -> PhotoReference:
@@ -78,10 +99,9 @@ def _reference(value: object, directory: Path) -> PhotoReference:
         raise InvalidRequestError(
             f"image must be a path, a URL, a data URL or bytes, got {type(value).__name__}; see the list of sources"
         )
-    scheme = value[:8].lower()
-    if scheme.startswith(("http://", "https://")):
+    if value[:8].lower().startswith(("http://", "https://")):
         return PhotoReference(url=value)
-    if scheme.startswith("data:"):
+    if _is_inline(value):
         head, comma, data = value.partition(",")
         if not comma or not head.lower().endswith(";base64"):
             raise InvalidRequestError("image: a data URL must be `data:image/...;base64,` and base64; correct it")

@@ -13,9 +13,12 @@ from typing import Any, Final
 from product_match.contract import limits, models
 from product_match.contract.errors import InvalidRequestError
 from product_match.contract.options import MATCH_OPTIONS, OptionSpec, OptionType
-from product_match.contract.products import parse_product, product_words
+from product_match.contract.products import IMAGE_OF, check_photos, parse_product, product_words
 
 ImageSource = str | os.PathLike[str] | bytes
+ImageSources = ImageSource | Sequence[ImageSource]
+"""One photo, or a list or tuple of several."""
+
 ParameterValue = str | int | float | bool
 NO_FIELDS: Final = "-"
 
@@ -58,13 +61,25 @@ class ProductRow:
 
     Attributes:
         product: Its fields; `id` is required.
-        image: A path, or the bytes of an encoded photo.
+        image: A path, or the bytes of an encoded photo; or several of them, the best one first.
         text: The words it is found by; unless given, its own text fields. Empty for none.
     """
 
     product: Mapping[str, Any]
-    image: ImageSource | None = None
+    image: ImageSources | None = None
     text: str | None = None
+
+    @property
+    def photos(self) -> Sequence[ImageSource]:
+        """Its photos, of which it may have none."""
+        if self.image is None:
+            return ()
+        return self.image if isinstance(self.image, list | tuple) else (self.image,)
+
+    @property
+    def request_rows(self) -> int:
+        """Rows that it takes in a request: one, and one more for each further photo."""
+        return max(1, len(self.photos))
 
 
 def read_image(image: ImageSource | None) -> bytes:
@@ -187,13 +202,18 @@ def index_request(rows: Sequence[ProductRow], *, wait: bool) -> InferRequest:
     Raises:
         InvalidRequestError: No rows, too many rows, or a product or photo that cannot be sent.
     """
-    _check_rows(len(rows), "products")
-    products, images, texts = [], [], []
+    _check_rows(sum(row.request_rows for row in rows), "products")
+    products: list[bytes] = []
+    images: list[bytes] = []
+    texts: list[bytes] = []
     for row in rows:
         product = parse_product(_json(row.product, "product").encode())
-        products.append(json.dumps(product).encode())
-        images.append(read_image(row.image))
-        texts.append(row_words(product, row.text).encode("utf-8", "surrogatepass"))
+        photos = [read_image(photo) for photo in row.photos] or [b""]
+        check_photos(product["id"], [len(photo) for photo in photos])
+        further = json.dumps({IMAGE_OF: product["id"]}).encode()
+        products += [json.dumps(product).encode(), *[further] * (len(photos) - 1)]
+        images += photos
+        texts += [row_words(product, row.text).encode("utf-8", "surrogatepass"), *[b""] * (len(photos) - 1)]
     return InferRequest(
         model=models.PRODUCT_INDEX,
         columns={

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -20,7 +20,7 @@ from product_match_client.bulk import BulkLoad, Settled, Summary
 from product_match_client.client import ProductMatchClient
 from product_match_client.journal import Journal, Stamp
 from product_match_client.output import Console
-from product_match_client.sources.folders import file_id, image_names
+from product_match_client.sources.folders import FolderProduct, Grouping, folder_products, product_id
 from product_match_client.sources.records import Record
 
 logger = logging.getLogger(__name__)
@@ -47,21 +47,23 @@ class Differences:
     """What a look found.
 
     Attributes:
-        changed: Files to load, by name.
-        gone: Names of files that are no longer there.
-        unsettled: True if a file is still being written.
+        changed: Products to load, each with the state of all its photos.
+        gone: Products that have no photo any more.
+        lost: Names in the journal that are no longer there, by product.
     """
 
-    changed: Mapping[str, Stamp]
+    changed: Mapping[str, Mapping[str, Stamp]]
     gone: tuple[str, ...]
-    unsettled: bool
+    lost: Mapping[str, Sequence[str]]
 
 
 class FolderWatch:
     """One folder, its journal, and the catalogue that follows it."""
 
-    def __init__(self, folder: Path, journal: Journal, catalogue: Catalogue) -> None:
-        self._folder, self._journal, self._catalogue = folder, journal, catalogue
+    def __init__(
+        self, folder: Path, journal: Journal, catalogue: Catalogue, grouping: Grouping = Grouping.FILE
+    ) -> None:
+        self._folder, self._journal, self._catalogue, self._grouping = folder, journal, catalogue, grouping
         self._before: dict[str, Stamp] = {}
 
     def look(self) -> Differences:
@@ -72,60 +74,77 @@ class FolderWatch:
         """
         if not self._journal.path.is_file():
             raise UnavailableError(f"{self._folder} is not there, or has lost its journal {self._journal.path.name}")
-        now = stamps(self._folder)
+        products = stamps(self._folder, self._grouping)
+        now = {name: stamp for photos in products.values() for name, stamp in photos.items()}
         done = self._journal.done
-        new = {name: stamp for name, stamp in now.items() if done.get(name) != stamp}
-        settled = {name: stamp for name, stamp in new.items() if self._before.get(name) == stamp}
+        new = {name for name, stamp in now.items() if done.get(name) != stamp}
+        unsettled = {self._id(name) for name in new if self._before.get(name) != now[name]}
+        lost: dict[str, list[str]] = {}
+        for name in done:
+            if name not in now:
+                lost.setdefault(self._id(name), []).append(name)
         self._before = now
-        gone = tuple(name for name in done if name not in now)
-        return Differences(changed=settled, gone=gone, unsettled=len(settled) < len(new))
+        touched = {*lost, *(self._id(name) for name in new)} - unsettled
+        return Differences(
+            changed={id_: products[id_] for id_ in sorted(touched) if id_ in products},
+            gone=tuple(id_ for id_ in lost if id_ not in products),
+            lost=lost,
+        )
 
     def follow(self, differences: Differences) -> Summary | None:
-        """Bring the catalogue in line; what fails to load is tried again when the file changes.
+        """Bring the catalogue in line; what fails to load is tried again when one of its files changes.
 
         Raises:
             UnavailableError: The server did not answer for too long.
         """
         if differences.gone:
-            # A file that was renamed keeps its product where the new name gives the same id.
-            kept = {file_id(name) for name in self._before}
-            self._catalogue.remove([file_id(name) for name in differences.gone if file_id(name) not in kept])
-            for name in differences.gone:
-                self._journal.forget(name)
+            self._catalogue.remove(list(differences.gone))
+            for id_ in differences.gone:
+                self._forget(differences.lost[id_])
         if not differences.changed:
             return None
+        ids: dict[int, str] = {}
+
+        def records() -> Iterator[Record]:
+            for line, (id_, photos) in enumerate(differences.changed.items(), start=1):
+                ids[line] = id_
+                yield FolderProduct(id=id_, names=list(photos)).record(self._folder, line)
 
         def settled(record: Record) -> None:
-            name = str((record.fields or {})["image"])
-            self._journal.note(name, differences.changed[name])
+            id_ = ids[record.line]
+            for name, stamp in differences.changed[id_].items():
+                self._journal.note(name, stamp)
+            self._forget(differences.lost.get(id_, ()))
 
-        records = (self._record(line, name) for line, name in enumerate(sorted(differences.changed), start=1))
-        return self._catalogue.load(records, len(differences.changed), settled)
+        return self._catalogue.load(records(), len(differences.changed), settled)
 
-    def _record(self, line: int, name: str) -> Record:
-        fields = {"id": file_id(name), "image": name}
-        return Record(
-            source=str(self._folder), line=line, directory=self._folder.resolve(), fields=fields, raw=fields
-        )
+    def _forget(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._journal.forget(name)
+
+    def _id(self, name: str) -> str:
+        return product_id(name, self._grouping)
 
 
-def stamps(folder: Path) -> dict[str, Stamp]:
-    """Return size and time of the images of a folder; where two names give one id, of the first.
+def stamps(folder: Path, grouping: Grouping = Grouping.FILE) -> dict[str, dict[str, Stamp]]:
+    """Return the products of a folder, each with size and time of its photos; where two give one id, the first.
 
     Raises:
         UnavailableError: The folder cannot be read to the end, so what is missing may still be there.
     """
-    found: dict[str, Stamp] = {}
-    ids: set[str] = set()
+    found: dict[str, dict[str, Stamp]] = {}
     try:
-        for name in image_names(folder):
-            if file_id(name) not in ids:
-                ids.add(file_id(name))
-                state = (folder / name).stat()
-                found[name] = Stamp(size=state.st_size, changed_ns=state.st_mtime_ns)
+        for product in folder_products(folder, grouping):
+            if product.id not in found:
+                found[product.id] = {name: _stamp(folder / name) for name in product.names}
     except OSError as error:
         raise UnavailableError(f"{folder} cannot be read to the end ({error}); it is looked at again") from error
     return found
+
+
+def _stamp(path: Path) -> Stamp:
+    state = path.stat()
+    return Stamp(size=state.st_size, changed_ns=state.st_mtime_ns)
 
 
 class _Server:
@@ -156,6 +175,7 @@ def watch(
     load: BulkLoad,
     console: Console,
     *,
+    grouping: Grouping = Grouping.FILE,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
     """Follow a folder until Ctrl-C.
@@ -164,6 +184,7 @@ def watch(
         folder: Images, their names the ids.
         load: How products are loaded.
         console: Where it is told what happens.
+        grouping: Which images show the same product.
         clock: Seconds; for tests.
 
     Returns:
@@ -177,8 +198,8 @@ def watch(
         raise InvalidRequestError(f"--watch {folder}: there is no such folder; give one that exists")
     away = False
     try:
-        with Journal(folder, load.url) as journal:
-            follower = FolderWatch(folder, journal, _Server(load))
+        with Journal(folder, load.url, grouping.value) as journal:
+            follower = FolderWatch(folder, journal, _Server(load), grouping)
             console.note(f"watching {folder}, {len(journal.done):,} images are done; Ctrl-C stops")
             while True:
                 started = clock()

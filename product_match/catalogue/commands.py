@@ -3,7 +3,7 @@
 get      ids                                products by id
 list     after, limit, filter               a page of products in the order of ids
 export   after, limit                       the same with words and the photo's digest, to load elsewhere
-images   digests                            photos, in base64
+images   digests                            the photos of products, in base64
 count    filter                             how many products
 hashes   ids                                content hashes, to skip what has not changed
 update   products, wait                     merge fields; null takes a field away
@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from product_match.catalogue.arguments import Arguments
 from product_match.catalogue.documents import LIVE, Document
-from product_match.catalogue.images import load_image
+from product_match.catalogue.images import load_images
 from product_match.catalogue.opening import Catalogue
 from product_match.catalogue.removal import remove_matching, remove_products
 from product_match.catalogue.updating import Updated, update_products
@@ -48,7 +48,7 @@ MAX_ANSWER_BYTES: Final = limits.MAX_COMMAND_BYTES
 _SHOWN: Final = dict.fromkeys(
     ("product_id", "product", "rev", "pending", "encoder", "updated_at", "content_hash", "deleted"), 1
 )
-_EXPORTED: Final = {**_SHOWN, "query_text": 1, "image_sha256": 1, "vectors": 1}
+_EXPORTED: Final = {**_SHOWN, "query_text": 1, "image_sha256": 1, "image_count": 1, "vectors": 1}
 
 
 def perform(catalogue: Catalogue, command: bytes) -> Answer:
@@ -130,18 +130,18 @@ def _export(catalogue: Catalogue, arguments: Arguments) -> Answer:
 def _images(catalogue: Catalogue, arguments: Arguments) -> Answer:
     digests = arguments.ids("digests", MAX_PAGE)
     arguments.finish()
-    images: dict[str, str] = {}
+    images: dict[str, list[str]] = {}
     unknown: list[str] = []
     size = 0
     for number, digest in enumerate(digests):
-        data = load_image(catalogue.documents.images, digest)
-        if data is None:
+        photos = load_images(catalogue.documents.images, digest)
+        if photos is None:
             unknown.append(digest)
             continue
-        size += len(data)
+        size += sum(len(photo) for photo in photos)
         if images and size > MAX_ANSWER_BYTES:
             return {"images": images, "unknown": unknown, "left": digests[number:]}
-        images[digest] = base64.b64encode(data).decode()
+        images[digest] = [base64.b64encode(photo).decode() for photo in photos]
     return {"images": images, "unknown": unknown, "left": []}
 
 
@@ -258,7 +258,7 @@ def _applied(catalogue: Catalogue, revs: Mapping[str, int], wait: bool) -> bool 
 
 def _shown(document: Document) -> Answer:
     entry = {"id": document["product_id"], "rev": document["rev"], "pending": bool(document.get("pending"))}
-    for name in ("encoder", "content_hash", "query_text", "image_sha256", "vectors"):
+    for name in ("encoder", "content_hash", "query_text", "image_sha256", "image_count", "vectors"):
         if name in document:
             entry[name] = document[name]
     return {**entry, "updated_at": document["updated_at"], "product": document["product"]}

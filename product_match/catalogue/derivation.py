@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from product_match.catalogue.documents import LIVE, DocumentStore, open_documents
-from product_match.catalogue.records import EMBEDDING_FIELDS, vector_point
+from product_match.catalogue.records import POINT_FIELDS, vector_point
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ProductMatchError
 from product_match.settings import ServingSettings
@@ -27,13 +27,11 @@ _NICENESS: Final = 10
 STORE_TIMEOUT_S: Final = 30.0
 """A server's own limit is for requests that somebody waits for; here a busy store is waited for."""
 
-_FIELDS: Final = {"rev": 1, "product": 1, **dict.fromkeys(EMBEDDING_FIELDS.values(), 1)}
-
 
 def derive(documents: DocumentStore, index: EdgeIndex, *, graph_threshold: int = GRAPH_THRESHOLD) -> int:
     """Fill `index` with the points of all documents and return how many there are."""
     points = 0
-    for page in documents.walk(LIVE, _FIELDS, page_size=PAGE_SIZE):
+    for page in documents.walk(LIVE, POINT_FIELDS, page_size=PAGE_SIZE):
         index.upsert([vector_point(document) for document in page])
         points += len(page)
         _report("loading", points)

@@ -1,7 +1,10 @@
 """The document store: one document is one product, and the truth of the catalogue.
 
     {_id: point_id(product_id), product_id, product: {...}, vectors: ["image", "text"], image_embeds?, text_embeds?,
-     image_sha256?, query_text?, encoder: "name@rev", content_hash, rev, write_id, updated_at, pending?, deleted?}
+     image_sha256?, image_count?, query_text?, encoder: "name@rev", content_hash, rev, write_id, updated_at,
+     pending?, deleted?}
+
+`image_embeds` has a row for each photo, `image_count` of them where it is there, else one.
 
 `pending` is there while the vector index has not taken this `rev`. `write_id` is new with every write, so whoever
 wrote can tell its own write from another's with the same `rev`.

@@ -1,7 +1,10 @@
 """Photos, kept once per SHA-256 so that a later encoder can embed the catalogue again.
 
-    {_id: <sha256>, digest: <sha256>, parts: ["<part id>", ...], size, kept_at}     says that the photo is there
+    {_id: <sha256>, digest: <sha256>, parts: ["<part id>", ...], size, sizes?, kept_at}   says that the photo is there
     {_id: "<part id>", bytes}                                  a document may hold 16 MB, a photo 20 MiB
+
+The photos of a product that has several are kept together, under the digest of their digests; `sizes` tells them
+apart. So a document names its photos in one field, which every store finds by an index.
 
 The parts are written first, so where the small document is there the photo is whole. Part ids are new with every
 write, so one writer's parts are never another's. `kept_at` is renewed when a photo is used again, and only photos
@@ -10,7 +13,7 @@ that nobody uses and that were not kept for a while are removed.
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -36,24 +39,19 @@ _MARK: Final = {"digest": 1, "kept_at": 1}
 Images = Collection[dict[str, Any]]
 
 
-def image_digest(data: bytes) -> str:
-    """Return the name under which a photo is kept."""
-    return hashlib.sha256(data).hexdigest()
-
-
 def prepare_images(collection: Images) -> None:
     """Create the index that walks need."""
     collection.create_index("digest", name="digest")
 
 
-def store_images(collection: Images, images: Mapping[str, bytes]) -> None:
-    """Keep photos, those that are there already left alone: one read, and one bulk write where something is new.
+def store_images(collection: Images, images: Mapping[str, Sequence[bytes]]) -> None:
+    """Keep the photos of products: one read, and one bulk write where something is new.
 
     Call it within `document_errors` and a time limit.
 
     Args:
         collection: Where photos lie.
-        images: Bytes by digest.
+        images: A product's photos by their digest; see `photos_digest`.
     """
     if not images:
         return
@@ -83,16 +81,18 @@ def store_images(collection: Images, images: Mapping[str, bytes]) -> None:
         collection.delete_many({"_id": {"$in": surplus}})
 
 
-def load_image(collection: Images, digest: str) -> bytes | None:
-    """Return the bytes of a photo, or None where it is not kept."""
-    with document_errors("reading a photo"):
+def load_images(collection: Images, digest: str) -> list[bytes] | None:
+    """Return the photos of a product by their digest, or None where they are not kept."""
+    with document_errors("reading photos"):
         mark = collection.find_one({"_id": digest, "digest": digest})
         if mark is None:
             return None
         parts = {part["_id"]: bytes(part["bytes"]) for part in collection.find({"_id": {"$in": mark["parts"]}})}
     if len(parts) < len(mark["parts"]):
         return None
-    return b"".join(parts[part_id] for part_id in mark["parts"])
+    data = b"".join(parts[part_id] for part_id in mark["parts"])
+    ends = list(itertools.accumulate(mark.get("sizes", [len(data)])))
+    return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def image_page(collection: Images, after: str, limit: int) -> list[str]:
@@ -115,9 +115,11 @@ def remove_images(collection: Images, digests: Sequence[str], *, now: float | No
     return removed
 
 
-def _documents(digest: str, data: bytes, now: float) -> list[dict[str, Any]]:
+def _documents(digest: str, photos: Sequence[bytes], now: float) -> list[dict[str, Any]]:
+    data = photos[0] if len(photos) == 1 else b"".join(photos)
     write_id = uuid.uuid4().hex
     starts = range(0, max(1, len(data)), PART_BYTES)
     parts = [{"_id": f"{write_id}/{start}", "bytes": Binary(data[start : start + PART_BYTES])} for start in starts]
     mark = {"_id": digest, "digest": digest, "parts": [part["_id"] for part in parts], "size": len(data)}
-    return [*parts, {**mark, "kept_at": now}]
+    sizes = {"sizes": [len(photo) for photo in photos]} if len(photos) > 1 else {}
+    return [*parts, {**mark, **sizes, "kept_at": now}]

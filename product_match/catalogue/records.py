@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +16,12 @@ from product_match.stores.vector_index import IMAGE_VECTOR, TEXT_VECTOR, Payload
 
 EMBEDDING_FIELDS: Final[Mapping[str, str]] = {IMAGE_VECTOR: "image_embeds", TEXT_VECTOR: "text_embeds"}
 """Field of a document that holds the vector of each name."""
+
+IMAGE_COUNT: Final = "image_count"
+"""Field of a document that says how many photos it has, and rows its `image_embeds`, where these are several."""
+
+POINT_FIELDS: Final[Mapping[str, int]] = dict.fromkeys(("rev", "product", *EMBEDDING_FIELDS.values(), IMAGE_COUNT), 1)
+"""The fields of a document that its point is made of."""
 
 _FLOAT32: Final = np.dtype("<f4")
 
@@ -34,14 +40,14 @@ class ProductWrite:
 
     Attributes:
         product: The product's fields.
-        image_bytes: The encoded photo; empty where there is none.
+        photos: The encoded photos, the one that shows it best first; empty where there are none.
         query_text: The words that were encoded; empty where there are none.
-        image_embeds: Unit vector of the photo, float32 [D], or None.
+        image_embeds: Unit vectors of the photos, float32 [k, D] ([D] will do for one), or None.
         text_embeds: Unit vector of the words, float32 [D], or None.
     """
 
     product: Mapping[str, Any]
-    image_bytes: bytes = field(default=b"", repr=False)
+    photos: Sequence[bytes] = field(default=(), repr=False)
     query_text: str = ""
     image_embeds: NDArray[np.float32] | None = None
     text_embeds: NDArray[np.float32] | None = None
@@ -53,7 +59,7 @@ class ProductWrite:
 
     def content_hash(self) -> str:
         """Return the hash that tells whether anything changed."""
-        return content_hash(self.product, self.image_bytes, self.query_text)
+        return content_hash(self.product, self.photos, self.query_text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +84,7 @@ class Receipt:
 
 
 def pack_vector(vector: NDArray[np.float32]) -> Binary:
-    """Return a vector as a document holds it: little-endian float32."""
+    """Return a vector, or the rows of several, as a document holds it: little-endian float32."""
     packed: Binary = Binary(np.ascontiguousarray(vector, dtype=_FLOAT32).tobytes())
     return packed
 
@@ -95,10 +101,16 @@ def filter_payload(product: Mapping[str, Any]) -> dict[str, PayloadValue]:
 
 
 def vector_point(document: Mapping[str, Any]) -> VectorPoint:
-    """Return the point that a document (not a tombstone) stands for in the vector index."""
+    """Return the point that a document (not a tombstone) stands for in the vector index.
+
+    Args:
+        document: With at least the fields of POINT_FIELDS.
+    """
     vectors = {
         name: unpack_vector(document[field]) for name, field in EMBEDDING_FIELDS.items() if document.get(field)
     }
+    if IMAGE_COUNT in document:
+        vectors[IMAGE_VECTOR] = vectors[IMAGE_VECTOR].reshape(document[IMAGE_COUNT], -1)  # [k, D]
     return VectorPoint(
         id=document["_id"],
         rev=int(document["rev"]),

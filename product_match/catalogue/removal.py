@@ -8,13 +8,17 @@ from typing import Any, Final
 
 from product_match.catalogue.documents import LIVE, DocumentStore, chunked, now
 from product_match.catalogue.mongo_errors import document_errors
-from product_match.catalogue.records import EMBEDDING_FIELDS
+from product_match.catalogue.records import EMBEDDING_FIELDS, IMAGE_COUNT
 from product_match.contract.products import point_id
 from product_match.stores.filters import ProductFilter
 
 _CHUNK: Final = 200
 _IDENTITY: Final = {"product_id": 1, "rev": 1}
-_CONTENT: Final = ("product", "vectors", *EMBEDDING_FIELDS.values(), "query_text", "image_sha256", "content_hash")
+_CONTENT: Final = (
+    *("product", "vectors", "query_text", "image_sha256", "content_hash"),
+    *EMBEDDING_FIELDS.values(),
+    IMAGE_COUNT,
+)
 
 
 def remove_products(documents: DocumentStore, product_ids: Sequence[str]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from product_match.catalogue.documents import LIVE, DocumentStore
 from product_match.catalogue.rebuilding import Report
-from product_match.catalogue.records import EMBEDDING_FIELDS, vector_point
+from product_match.catalogue.records import POINT_FIELDS, vector_point
 from product_match.catalogue.verification import Comparable, Verification
 from product_match.contract.errors import CancelledError
 from product_match.stores.server_channel import QdrantChannel
@@ -17,7 +17,6 @@ from product_match.stores.server_index import ServerIndex
 from product_match.stores.vector_index import Revision
 
 PAGE_SIZE: Final = 200
-_FIELDS: Final = {"rev": 1, "product": 1, **dict.fromkeys(EMBEDDING_FIELDS.values(), 1)}
 
 
 class ServerReplacement:
@@ -50,7 +49,7 @@ class ServerReplacement:
         switched = False
         try:
             points = 0
-            for page in self._documents.walk(LIVE, _FIELDS, page_size=PAGE_SIZE):
+            for page in self._documents.walk(LIVE, POINT_FIELDS, page_size=PAGE_SIZE):
                 if cancelled.is_set():
                     raise CancelledError("it was cancelled")
                 fresh.upsert([vector_point(document) for document in page])

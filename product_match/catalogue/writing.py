@@ -13,11 +13,18 @@ from bson.errors import BSONError
 
 from product_match.catalogue.changes import Change, write_changes
 from product_match.catalogue.documents import WRITE_FIELDS, Document, DocumentStore
-from product_match.catalogue.images import image_digest, store_images
+from product_match.catalogue.images import store_images
 from product_match.catalogue.mongo_errors import document_errors
-from product_match.catalogue.records import EMBEDDING_FIELDS, Outcome, ProductWrite, Receipt, pack_vector
+from product_match.catalogue.records import (
+    EMBEDDING_FIELDS,
+    IMAGE_COUNT,
+    Outcome,
+    ProductWrite,
+    Receipt,
+    pack_vector,
+)
 from product_match.contract.errors import InvalidRequestError, ProductMatchError, UnavailableError
-from product_match.contract.products import point_id
+from product_match.contract.products import photos_digest, point_id
 from product_match.stores.vector_index import IMAGE_VECTOR, TEXT_VECTOR
 
 logger = logging.getLogger(__name__)
@@ -31,7 +38,7 @@ WRITE_TIMEOUT_S: Final = 1.5
 BYTES_PER_SECOND: Final = 5_000_000
 """Photos add to that time at this rate, which the slowest store keeps."""
 
-_OPTIONAL_FIELDS: Final = (*EMBEDDING_FIELDS.values(), "image_sha256", "query_text", "deleted")
+_OPTIONAL_FIELDS: Final = (*EMBEDDING_FIELDS.values(), IMAGE_COUNT, "image_sha256", "query_text", "deleted")
 
 
 @dataclass(kw_only=True)
@@ -42,7 +49,7 @@ class _Write:
     id: str
     product_id: str
     body: Document
-    image_bytes: bytes
+    photos: Sequence[bytes]
     rev: int = 0
     outcome: Outcome = Outcome.UNCHANGED
 
@@ -75,7 +82,7 @@ def write_products(documents: DocumentStore, batch: Sequence[ProductWrite]) -> l
             results[row] = error
             continue
         writes.append(write)
-    limit_s = WRITE_TIMEOUT_S + sum(len(write.image_bytes) for write in writes) / BYTES_PER_SECOND
+    limit_s = WRITE_TIMEOUT_S + sum(len(photo) for write in writes for photo in write.photos) / BYTES_PER_SECOND
     with document_errors("writing products"), pymongo.timeout(limit_s):
         for attempt in range(MAX_ATTEMPTS):
             if attempt:
@@ -121,13 +128,15 @@ def _prepare(row: int, item: ProductWrite, encoder: str) -> _Write:
     body["vectors"] = sorted(given)
     for name, vector in given.items():
         body[EMBEDDING_FIELDS[name]] = pack_vector(vector)
-    if item.image_bytes:
-        body["image_sha256"] = image_digest(item.image_bytes)
+    if item.photos:
+        body["image_sha256"] = photos_digest(item.photos).hex()
+    if len(item.photos) > 1:
+        body[IMAGE_COUNT] = len(item.photos)
     if item.query_text:
         body["query_text"] = item.query_text
     check_storable(item.product_id, body)
     id_ = point_id(item.product_id)
-    return _Write(row=row, id=id_, product_id=item.product_id, body=body, image_bytes=item.image_bytes)
+    return _Write(row=row, id=id_, product_id=item.product_id, body=body, photos=item.photos)
 
 
 def _write_once(documents: DocumentStore, writes: Sequence[_Write]) -> set[str]:
@@ -149,7 +158,7 @@ def _write_once(documents: DocumentStore, writes: Sequence[_Write]) -> set[str]:
         states[write.id] = (write.rev, wanted)
         final[write.id] = write
     # Photos first: a document never names a photo that is not there.
-    photos = {w.body["image_sha256"]: w.image_bytes for w in final.values() if w.image_bytes}
+    photos = {w.body["image_sha256"]: w.photos for w in final.values() if w.photos}
     store_images(documents.images, photos)
     return write_changes(documents, [_change(write, before.get(id_)) for id_, write in final.items()])
 

@@ -16,6 +16,12 @@ MAX_IMAGE_PIXELS: Final = 50_000_000
 MIN_IMAGE_SIDE_PX: Final = 8
 """A smaller image (a tracking pixel, say) cannot show a product."""
 
+MAX_PRODUCT_IMAGES: Final = 16
+"""Photos of one product."""
+
+MAX_PRODUCT_IMAGES_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of all photos of one product together."""
+
 MAX_TEXT_BYTES: Final = 16 * 1024
 """UTF-8 bytes of one text; what is past the encoder's context length is cut off after tokenising."""
 

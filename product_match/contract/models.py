@@ -30,7 +30,12 @@ IMAGE_BYTES: Final = TensorSpec(
     meaning="One encoded photo (JPEG, PNG, WebP, GIF, BMP, TIFF).",
 )
 QUERY_TEXT: Final = TensorSpec(name="query_text", dtype=Dtype.BYTES, dims=(1,), meaning="Words, UTF-8.")
-PRODUCT: Final = TensorSpec(name="product", dtype=Dtype.BYTES, dims=(1,), meaning="One product, a JSON object.")
+PRODUCT: Final = TensorSpec(
+    name="product",
+    dtype=Dtype.BYTES,
+    dims=(1,),
+    meaning='One product, a JSON object; or {"image_of": "<id>"}, a further photo of the product in the row before.',
+)
 IMAGE_GIVEN: Final = TensorSpec(
     name="image_given", dtype=Dtype.BOOL, dims=(1,), meaning="False where the row's photo was empty."
 )

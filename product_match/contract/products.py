@@ -1,4 +1,4 @@
-"""What a product is: its fields, the ones that can be filtered on, its words, its ids and its content hash."""
+"""What a product is: its fields, the ones that can be filtered on, its photos, words, ids and content hash."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,6 +41,9 @@ FILTER_FIELDS: Final = (
     FilterField(name="price", type=FieldType.NUMBER),
 )
 
+IMAGE_OF: Final = "image_of"
+"""The only field of a row that carries a further photo of the product in the row before it: that product's id."""
+
 TEXT_FIELDS: Final = ("name", "brand", "category", "color", "description")
 """The string fields that a product's words are made of, in this order."""
 
@@ -62,6 +65,22 @@ def parse_product(data: bytes) -> dict[str, Any]:
     Raises:
         InvalidRequestError: Too large, not a JSON object, no id, or a field of the wrong type.
     """
+    return check_product(_parse_object(data))
+
+
+def parse_row(data: bytes) -> dict[str, Any] | str:
+    """Read one row of an index request: a product, or the id of the product that the row has a further photo of.
+
+    Raises:
+        InvalidRequestError: It is neither; see parse_product.
+    """
+    given = _parse_object(data)
+    if given.keys() == {IMAGE_OF}:
+        return _product_id(given[IMAGE_OF])
+    return check_product(given)
+
+
+def _parse_object(data: bytes) -> dict[str, Any]:
     if len(data) > limits.MAX_PRODUCT_BYTES:
         raise InvalidRequestError(
             f"product: {len(data):,} bytes of JSON, the limit is {limits.MAX_PRODUCT_BYTES:,}; "
@@ -73,7 +92,7 @@ def parse_product(data: bytes) -> dict[str, Any]:
         raise InvalidRequestError(f"product: not valid JSON in UTF-8 ({error}); send one JSON object") from error
     if not isinstance(product, dict):
         raise InvalidRequestError(f"product: expected a JSON object, got {type(product).__name__}")
-    return check_product(product)
+    return product
 
 
 def check_product(product: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,16 +149,44 @@ def product_words(product: Mapping[str, Any]) -> str:
     return ". ".join(part for part in parts if part)
 
 
-def content_hash(product: Mapping[str, Any], image_bytes: bytes, query_text: str) -> str:
-    """Return the SHA-256 that tells whether a product changed: fields, photo and words, in hex.
+def check_photos(product_id: str, sizes: Sequence[int]) -> None:
+    """Check how many photos a product has, and how large they are together.
+
+    Args:
+        product_id: For the message.
+        sizes: Bytes of each photo.
+
+    Raises:
+        InvalidRequestError: Too many, or too large together.
+    """
+    if len(sizes) > limits.MAX_PRODUCT_IMAGES:
+        raise InvalidRequestError(
+            f"product {product_id}: {len(sizes)} photos, the limit is {limits.MAX_PRODUCT_IMAGES}; "
+            "leave out those that show the least of it"
+        )
+    if sum(sizes) > limits.MAX_PRODUCT_IMAGES_BYTES:
+        raise InvalidRequestError(
+            f"product {product_id}: its photos have {sum(sizes):,} bytes together, the limit is "
+            f"{limits.MAX_PRODUCT_IMAGES_BYTES:,}; send smaller ones"
+        )
+
+
+def photos_digest(photos: Sequence[bytes]) -> bytes:
+    """Return the SHA-256 that stands for a product's photos: of the one, or of the digests of several, in order."""
+    digests = [hashlib.sha256(photo).digest() for photo in photos]
+    return digests[0] if len(digests) == 1 else hashlib.sha256(b"".join(digests)).digest()
+
+
+def content_hash(product: Mapping[str, Any], photos: Sequence[bytes], query_text: str) -> str:
+    """Return the SHA-256 that tells whether a product changed: fields, photos and words, in hex.
 
     Client and server compute it alike, so a client can ask which products the server already holds.
     """
-    return content_hash_of_digest(product, hashlib.sha256(image_bytes).digest(), query_text)
+    return content_hash_of_digest(product, photos_digest(photos), query_text)
 
 
 def content_hash_of_digest(product: Mapping[str, Any], image_digest: bytes, query_text: str) -> str:
-    """Return the same hash from the SHA-256 of the photo's bytes."""
+    """Return the same hash from the photos' digest."""
     canonical = json.dumps(product, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     digest = hashlib.sha256()
     for part in (canonical.encode(), image_digest, query_text.encode("utf-8", "surrogatepass")):

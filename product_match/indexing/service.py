@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import orjson
 
 from product_match.catalogue.documents import DocumentStore
@@ -13,7 +15,7 @@ from product_match.catalogue.records import ProductWrite, Receipt
 from product_match.catalogue.writing import write_products
 from product_match.contract.errors import InvalidRequestError, ProductMatchError
 from product_match.contract.models import IMAGE_BYTES, IMAGE_GIVEN, PRODUCT, QUERY_TEXT, RECEIPT, TEXT_GIVEN
-from product_match.contract.products import parse_product
+from product_match.contract.products import IMAGE_OF, check_photos, parse_row
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
 
 WAIT_TIMEOUT_S: Final = 10.0
@@ -31,17 +33,15 @@ class IndexingService:
     def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
         """Write the products of all requests; a bad product fails its own request only."""
         plans = [_plan(request) for request in requests]
-        batch = [write for plan in plans if isinstance(plan, list) for write in plan]
+        batch = [item.write() for plan in plans if isinstance(plan, list) for item in plan]
         results = iter(write_products(self._documents, batch) if batch else ())
         answers: list[list[Receipt] | ProductMatchError] = [
             _settled([next(results) for _ in plan]) if isinstance(plan, list) else plan for plan in plans
         ]
         searchable = self._wait(requests, answers)
         return [
-            _receipts(answer, searchable if request.parameters.get("wait") else None)
-            if isinstance(answer, list)
-            else answer
-            for request, answer in zip(requests, answers, strict=True)
+            _answer(plan, answer, searchable if request.parameters.get("wait") else None)
+            for request, plan, answer in zip(requests, plans, answers, strict=True)
         ]
 
     def _wait(
@@ -62,28 +62,75 @@ class IndexingService:
         return {}
 
 
-def _plan(request: BatchRequest) -> list[ProductWrite] | ProductMatchError:
+@dataclass(kw_only=True)
+class _Item:
+    """One product of a request, and the rows that it came in: its own, then one for each further photo."""
+
+    product: Mapping[str, Any]
+    tensors: Mapping[str, Any]
+    rows: list[int]
+
+    @property
+    def product_id(self) -> str:
+        return str(self.product["id"])
+
+    def write(self) -> ProductWrite:
+        first, tensors = self.rows[0], self.tensors
+        photos = [tensors[IMAGE_BYTES.name][row, 0] for row in self.rows if tensors[IMAGE_GIVEN.name][row, 0]]
+        has_text = bool(tensors[TEXT_GIVEN.name][first, 0])
+        return ProductWrite(
+            product=self.product,
+            photos=photos,
+            query_text=tensors[QUERY_TEXT.name][first, 0].decode("utf-8") if has_text else "",
+            image_embeds=np.stack([tensors["image_embeds"][row] for row in self.rows]) if photos else None,  # [k, D]
+            text_embeds=tensors["text_embeds"][first] if has_text else None,
+        )
+
+
+def _plan(request: BatchRequest) -> list[_Item] | ProductMatchError:
+    items: list[_Item] = []
     try:
-        return [_write(request.tensors, row) for row in range(request.rows)]
+        for row in range(request.rows):
+            given = parse_row(request.tensors[PRODUCT.name][row, 0])
+            if isinstance(given, str):
+                _add_photo(items, given, request.tensors, row)
+            else:
+                items.append(_item(given, request.tensors, row))
+        for item in items:
+            check_photos(item.product_id, [len(item.tensors[IMAGE_BYTES.name][row, 0]) for row in item.rows])
     except ProductMatchError as error:
         return error
+    return items
 
 
-def _write(tensors: Mapping[str, Any], row: int) -> ProductWrite:
-    product = parse_product(tensors[PRODUCT.name][row, 0])
-    has_image, has_text = bool(tensors[IMAGE_GIVEN.name][row, 0]), bool(tensors[TEXT_GIVEN.name][row, 0])
-    if not has_image and not has_text:
+def _item(product: Mapping[str, Any], tensors: Mapping[str, Any], row: int) -> _Item:
+    if not tensors[IMAGE_GIVEN.name][row, 0] and not tensors[TEXT_GIVEN.name][row, 0]:
         raise InvalidRequestError(
             f"product {product['id']}: neither a photo nor words came; "
             "send `image_bytes`, `query_text` (its name, say), or both"
         )
-    return ProductWrite(
-        product=product,
-        image_bytes=tensors[IMAGE_BYTES.name][row, 0] if has_image else b"",
-        query_text=tensors[QUERY_TEXT.name][row, 0].decode("utf-8") if has_text else "",
-        image_embeds=tensors["image_embeds"][row] if has_image else None,
-        text_embeds=tensors["text_embeds"][row] if has_text else None,
-    )
+    return _Item(product=product, tensors=tensors, rows=[row])
+
+
+def _add_photo(items: Sequence[_Item], product_id: str, tensors: Mapping[str, Any], row: int) -> None:
+    """Take a row as a further photo of the product before it."""
+    before = items[-1].product_id if items else "no product"
+    if product_id != before:
+        raise InvalidRequestError(
+            f"row {row}: it has a further photo of product {product_id}, and follows {before}; send a product's "
+            "further photos in the rows after its own, in the same request"
+        )
+    photos = tensors[IMAGE_GIVEN.name]
+    if not photos[row, 0] or not photos[items[-1].rows[0], 0]:
+        raise InvalidRequestError(
+            f"row {row}: a row of `{IMAGE_OF}` carries a further photo of product {product_id}, so it and the "
+            "product's own row must have a photo, and one of them has none; send the photos from the first row on"
+        )
+    if tensors[TEXT_GIVEN.name][row, 0]:
+        raise InvalidRequestError(
+            f"row {row}: words came with a further photo of product {product_id}; send them in the product's own row"
+        )
+    items[-1].rows.append(row)
 
 
 def _settled(results: Sequence[Receipt | ProductMatchError]) -> list[Receipt] | ProductMatchError:
@@ -94,9 +141,18 @@ def _settled(results: Sequence[Receipt | ProductMatchError]) -> list[Receipt] | 
     return [result for result in results if isinstance(result, Receipt)]
 
 
-def _receipts(receipts: Sequence[Receipt], searchable: Mapping[str, bool] | None) -> Answer:
-    rows = [
-        receipt.to_dict(searchable=None if searchable is None else searchable[receipt.point_id])
-        for receipt in receipts
-    ]
-    return {RECEIPT.name: bytes_column([orjson.dumps(row) for row in rows])}
+def _answer(
+    plan: list[_Item] | ProductMatchError,
+    receipts: list[Receipt] | ProductMatchError,
+    searchable: Mapping[str, bool] | None,
+) -> Answer:
+    """Return a receipt for each row, that of its product where it has a further photo; or the request's error."""
+    if isinstance(plan, ProductMatchError):
+        return plan
+    if isinstance(receipts, ProductMatchError):
+        return receipts
+    rows: list[bytes] = []
+    for item, receipt in zip(plan, receipts, strict=True):
+        answer = receipt.to_dict(searchable=None if searchable is None else searchable[receipt.point_id])
+        rows += [orjson.dumps(answer)] * len(item.rows)
+    return {RECEIPT.name: bytes_column(rows)}

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import pymongo
+from bson.binary import Binary
 
 from product_match.catalogue.documents import LIVE, PAGE_SIZE, Document, DocumentStore, chunked
 from product_match.catalogue.handover import EVERYTHING
-from product_match.catalogue.images import load_image
+from product_match.catalogue.images import load_images
 from product_match.catalogue.mongo_errors import document_errors
-from product_match.catalogue.records import EMBEDDING_FIELDS, pack_vector
+from product_match.catalogue.records import EMBEDDING_FIELDS, IMAGE_COUNT, pack_vector
 from product_match.catalogue.removal import remove_products
 from product_match.contract.errors import InvalidRequestError, ProductMatchError
 from product_match.reindexing.embedding import Embedding
@@ -132,13 +133,14 @@ class Transfer:
         for document in documents:
             self.failed.pop(document["_id"], None)
         given: dict[str, Document] = {document["_id"]: {} for document in documents}
-        photos = [document for document in documents if document.get("image_sha256")]
-        rows = [load_image(self._source.images, document["image_sha256"]) for document in photos]
-        for document, row in zip(photos, rows, strict=True):
-            if row is None:
+        shown: list[tuple[Document, bytes]] = []
+        for document in documents:
+            photos = load_images(self._source.images, document["image_sha256"]) if "image_sha256" in document else []
+            if photos is None:
                 self._fail(document, InvalidRequestError("its photo is not kept any more"))
-        kept = [(document, row) for document, row in zip(photos, rows, strict=True) if row is not None]
-        self._put(given, IMAGE_VECTOR, [d for d, _ in kept], self._embedder.photos([row for _, row in kept]))
+            shown += [(document, photo) for photo in photos or ()]
+        for part in chunked(shown, BATCH):
+            self._put(given, IMAGE_VECTOR, [d for d, _ in part], self._embedder.photos([photo for _, photo in part]))
         worded = [document for document in documents if document.get("query_text")]
         self._put(given, TEXT_VECTOR, worded, self._embedder.words([d["query_text"] for d in worded]))
         for body in given.values():
@@ -157,7 +159,9 @@ class Transfer:
             if isinstance(embedding, InvalidRequestError):
                 self._fail(document, embedding)
             else:
-                given[document["_id"]][EMBEDDING_FIELDS[name]] = pack_vector(embedding)
+                # A product's photos come one after the other, and their rows lie so too.
+                body, field = given[document["_id"]], EMBEDDING_FIELDS[name]
+                body[field] = Binary(body.get(field, b"") + pack_vector(embedding))
 
     def _fail(self, document: Document, error: InvalidRequestError) -> None:
         self.failed[document["_id"]] = f"product {document['product_id']}: {error}"
@@ -194,7 +198,7 @@ def _operation(document: Document, embedded: Document, held: Document | None, wr
         body["pending"] = True
     if held is None:
         return pymongo.InsertOne({"_id": document["_id"], **body})
-    gone = [name for name in ("deleted", *_EMBEDDED) if name not in body]
+    gone = [name for name in ("deleted", IMAGE_COUNT, *_EMBEDDED) if name not in body]
     if embedded:
         gone += [name for name in EMBEDDING_FIELDS.values() if name not in embedded]
     update = {"$set": body, "$unset": dict.fromkeys(gone, "")}

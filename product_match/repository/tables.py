@@ -80,6 +80,8 @@ def _limits(_: EncoderSpec) -> str:
         ["bytes of a photo", f"{limits.MAX_IMAGE_BYTES:,}"],
         ["pixels of a photo, read from its header", f"{limits.MAX_IMAGE_PIXELS:,}"],
         ["shortest side of a photo", f"{limits.MIN_IMAGE_SIDE_PX} pixels at least"],
+        ["photos of a product", f"{limits.MAX_PRODUCT_IMAGES:,}"],
+        ["bytes of a product's photos together", f"{limits.MAX_PRODUCT_IMAGES_BYTES:,}"],
         ["bytes of words", f"{limits.MAX_TEXT_BYTES:,}"],
         ["bytes of a product's JSON", f"{limits.MAX_PRODUCT_BYTES:,}"],
         ["characters of a product id", f"{limits.MAX_PRODUCT_ID_CHARACTERS:,}"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,9 @@ from qdrant_edge import EdgeShard, UpdateOperation
 
 from product_match.contract.errors import ConfigError, DamagedIndexError, ProductMatchError, UnavailableError
 from product_match.contract.products import FILTER_FIELDS, FieldType
+from product_match.stores import photo_vectors
 from product_match.stores.edge_filters import edge_filter
+from product_match.stores.photo_vectors import ENGINE_VECTOR_NAMES, MORE_IMAGES_VECTOR
 from product_match.stores.vector_index import (
     REV_KEY,
     VECTOR_NAMES,
@@ -24,6 +27,8 @@ from product_match.stores.vector_index import (
     VectorPoint,
     VectorQuery,
 )
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -36,6 +41,8 @@ FULL_SCAN_KB: Final = 2000
 """A filter that leaves less than this many kilobytes of vectors is answered by comparing with all of them."""
 
 _LOCKED: Final = "WouldBlock"
+_OTHER_NAMES: Final = "expected vector storages with keys"
+_BEST_OF_SEVERAL: Final = qdrant_edge.MultiVectorConfig(qdrant_edge.MultiVectorComparator.MaxSim)
 _SCHEMA: Final = {
     FieldType.KEYWORD: qdrant_edge.PayloadSchemaType.Keyword,
     FieldType.NUMBER: qdrant_edge.PayloadSchemaType.Float,
@@ -61,19 +68,24 @@ class EdgeIndex:
         self.dimension = dimension
         self._closing = threading.Lock()
         self._shard: EdgeShard | None = self._open(lock_wait_s)
+        self._has_further_photos = self._count_with(MORE_IMAGES_VECTOR) > 0
 
     def search(self, queries: Sequence[VectorQuery]) -> list[list[Hit]]:
         """Answer all queries in one planned pass."""
         if not queries:
             return []
-        request = qdrant_edge.QueryBatchRequest([_request(query) for query in queries])
+        asked = photo_vectors.searches(queries) if self._has_further_photos else queries
+        request = qdrant_edge.QueryBatchRequest([_request(query) for query in asked])
         answers = self._call("search", lambda shard: shard.query_batch(request))
-        return [[_hit(point) for point in answer] for answer in answers]
+        hits = [[_hit(point) for point in answer] for answer in answers]
+        return photo_vectors.merged(queries, hits) if asked is not queries else hits
 
     def upsert(self, points: Sequence[VectorPoint]) -> None:
         """Add or wholly replace points."""
         if points:
-            operation = UpdateOperation.upsert_points([_point(point) for point in points])
+            made = [_point(point) for point in points]
+            operation = UpdateOperation.upsert_points(made)
+            self._has_further_photos |= any(MORE_IMAGES_VECTOR in point.vector for point in made)
             self._call("upsert", lambda shard: shard.update(operation))
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -87,13 +99,16 @@ class EdgeIndex:
 
     def count_unindexed(self) -> int:
         """Return how many points no HNSW graph holds, about: each search compares with all of them."""
-        named = [qdrant_edge.Filter(must=[qdrant_edge.HasVectorCondition(name)]) for name in VECTOR_NAMES]
-        requests = [qdrant_edge.CountRequest(exact=True, filter=having) for having in named]
-        counts = [self._call("count", lambda shard, r=request: shard.count(r)) for request in requests]  # type: ignore[misc]
+        counts = [self._count_with(name) for name in ENGINE_VECTOR_NAMES]
         indexed = self._call("info", lambda shard: shard.info().indexed_vectors_count)
         if not sum(counts):
             return 0
         return int(max(0, sum(counts) - indexed) * max(counts) / sum(counts))
+
+    def _count_with(self, vector_name: str) -> int:
+        having = qdrant_edge.Filter(must=[qdrant_edge.HasVectorCondition(vector_name)])
+        request = qdrant_edge.CountRequest(exact=True, filter=having)
+        return self._call("count", lambda shard: shard.count(request))
 
     def lookup(self, ids: Sequence[str]) -> dict[str, Revision]:
         """Return what is held of `ids`."""
@@ -165,9 +180,27 @@ class EdgeIndex:
         return shard
 
     def _load(self) -> EdgeShard:
-        shard = EdgeShard.load(str(self.directory), edge_config(self.dimension))
+        try:
+            shard = EdgeShard.load(str(self.directory), edge_config(self.dimension))
+        except Exception as error:
+            if _OTHER_NAMES not in str(error):
+                raise
+            self._add_further_photos()
+            shard = EdgeShard.load(str(self.directory), edge_config(self.dimension))
         _create_field_indexes(shard)
         return shard
+
+    def _add_further_photos(self) -> None:
+        """Give a shard that was made when products had one photo the vector of further ones."""
+        shard = EdgeShard.load(str(self.directory), edge_config(self.dimension, VECTOR_NAMES))
+        shard.update(
+            UpdateOperation.create_dense_vector(
+                MORE_IMAGES_VECTOR, self.dimension, qdrant_edge.Distance.Dot, _BEST_OF_SEVERAL
+            )
+        )
+        shard.flush()
+        shard.close()
+        logger.info("%s can hold several photos of a product from now on", self.directory)
 
     def _create(self) -> EdgeShard:
         shard = EdgeShard.create(str(self.directory), edge_config(self.dimension))
@@ -188,10 +221,15 @@ class EdgeIndex:
         return DamagedIndexError(f"vector index {self.directory} cannot be read ({message})")
 
 
-def edge_config(dimension: int) -> qdrant_edge.EdgeConfig:
+def edge_config(dimension: int, names: Sequence[str] = ENGINE_VECTOR_NAMES) -> qdrant_edge.EdgeConfig:
     """Return the declaration of a shard for vectors of `dimension` numbers."""
     params = {
-        name: qdrant_edge.EdgeVectorParams(size=dimension, distance=qdrant_edge.Distance.Dot) for name in VECTOR_NAMES
+        name: qdrant_edge.EdgeVectorParams(
+            size=dimension,
+            distance=qdrant_edge.Distance.Dot,
+            multivector_config=_BEST_OF_SEVERAL if name == MORE_IMAGES_VECTOR else None,
+        )
+        for name in names
     }
     graph = qdrant_edge.HnswIndexConfig(
         m=HNSW_LINKS, ef_construct=HNSW_SEARCH_WIDTH, full_scan_threshold=FULL_SCAN_KB
@@ -220,13 +258,14 @@ def _request(query: VectorQuery) -> qdrant_edge.QueryRequest:
 
 def _hit(point: qdrant_edge.ScoredPoint) -> Hit:
     named = point.vector if isinstance(point.vector, dict) else {}
-    return Hit(str(point.id), point.score, {name: np.asarray(numbers, np.float32) for name, numbers in named.items()})
+    vectors = {name: np.asarray(numbers, np.float32) for name, numbers in named.items()}
+    return Hit(str(point.id), point.score, photo_vectors.join_photos(vectors))
 
 
 def _point(point: VectorPoint) -> qdrant_edge.Point:
     return qdrant_edge.Point(
         point.id,
-        {name: vector.tolist() for name, vector in point.vectors.items()},
+        {name: vector.tolist() for name, vector in photo_vectors.split_photos(point.vectors).items()},
         {**point.payload, REV_KEY: point.rev, VECTORS_KEY: sorted(point.vectors)},
     )
 

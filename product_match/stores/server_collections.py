@@ -15,12 +15,13 @@ from qdrant_client import grpc as qdrant
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import ConfigError, ProductMatchError
 from product_match.contract.products import FILTER_FIELDS, FieldType
+from product_match.stores.photo_vectors import ENGINE_VECTOR_NAMES, MORE_IMAGES_VECTOR
 from product_match.stores.server_channel import QdrantChannel
-from product_match.stores.vector_index import VECTOR_NAMES
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S: Final = 10.0
+_BEST_OF_SEVERAL: Final = qdrant.MultiVectorConfig(comparator=qdrant.MultiVectorComparator.MaxSim)
 _ENCODER_KEY: Final = "encoder"
 _TYPES: Final = {FieldType.KEYWORD: qdrant.FieldTypeKeyword, FieldType.NUMBER: qdrant.FieldTypeFloat}
 
@@ -75,8 +76,12 @@ class ServerCollections:
 
     def _create_or_find(self, collection: str) -> None:
         params = {
-            name: qdrant.VectorParams(size=self._encoder.embedding_dim, distance=qdrant.Distance.Dot)
-            for name in VECTOR_NAMES
+            name: qdrant.VectorParams(
+                size=self._encoder.embedding_dim,
+                distance=qdrant.Distance.Dot,
+                multivector_config=_BEST_OF_SEVERAL if name == MORE_IMAGES_VECTOR else None,
+            )
+            for name in ENGINE_VECTOR_NAMES
         }
         request = qdrant.CreateCollection(
             collection_name=collection,
@@ -112,14 +117,17 @@ class ServerCollections:
         request = qdrant.GetCollectionInfoRequest(collection_name=collection)
         config = self._channel.call(self._channel.collections.Get, request, TIMEOUT_S).result.config
         params = config.params.vectors_config.params_map.map
-        held = {name: (vector.size, vector.distance) for name, vector in params.items()}
-        wanted = dict.fromkeys(VECTOR_NAMES, (self._encoder.embedding_dim, qdrant.Distance.Dot))
+        held = {name: (v.size, v.distance, v.HasField("multivector_config")) for name, v in params.items()}
+        size = self._encoder.embedding_dim
+        wanted = {name: (size, qdrant.Distance.Dot, name == MORE_IMAGES_VECTOR) for name in ENGINE_VECTOR_NAMES}
         if held != wanted:
-            shown = ", ".join(f"{name} {size}" for name, (size, _) in sorted(held.items())) or "none"
+            shown = ", ".join(f"{name} {size}" for name, (size, *_) in sorted(held.items())) or "none"
             raise ConfigError(
                 f"collection {collection} of the Qdrant server does not fit encoder {self._encoder.identity}: "
-                f"expected the vectors image and text of {self._encoder.embedding_dim} numbers with distance Dot, "
-                f"it has: {shown}; delete the collection, or use another name (PRODUCT_MATCH_COLLECTION)"
+                f"expected the vectors image and text of {size} numbers and the multivector images, with distance "
+                f"Dot, it has: {shown}; delete the collection and run `product-match verify --repair` once the "
+                "server is up, which fills a new one from the documents, or use another name "
+                "(PRODUCT_MATCH_COLLECTION)"
             )
         identity = config.metadata[_ENCODER_KEY].string_value if _ENCODER_KEY in config.metadata else ""
         if identity not in ("", self._encoder.identity):

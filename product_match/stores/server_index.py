@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import grpc as qdrant
 
+from product_match.stores import photo_vectors
+from product_match.stores.photo_vectors import MORE_IMAGES_VECTOR
 from product_match.stores.server_channel import QdrantChannel
 from product_match.stores.server_filters import server_filter
 from product_match.stores.vector_index import (
@@ -59,13 +61,15 @@ class ServerIndex:
         if not queries:
             return []
         request = qdrant.QueryBatchPoints(
-            collection_name=self.collection, query_points=[self._query(query) for query in queries]
+            collection_name=self.collection,
+            query_points=[self._query(query) for query in photo_vectors.searches(queries)],
         )
         response = self._channel.call(self._channel.points.QueryBatch, request, self._timeout_s)
-        return [
+        hits = [
             [Hit(point.id.uuid, point.score, _vectors(point)) for point in answer.result]
             for answer in response.result
         ]
+        return photo_vectors.merged(queries, hits)
 
     def upsert(self, points: Sequence[VectorPoint]) -> None:
         """Add or wholly replace points."""
@@ -120,7 +124,7 @@ class ServerIndex:
     def _query(self, query: VectorQuery) -> qdrant.QueryPoints:
         return qdrant.QueryPoints(
             collection_name=self.collection,
-            query=qdrant.Query(nearest=qdrant.VectorInput(dense=dense_vector(query.vector))),
+            query=qdrant.Query(nearest=_sought(query)),
             using=query.vector_name,
             filter=None if query.filter is None else server_filter(query.filter),
             limit=query.limit,
@@ -129,10 +133,26 @@ class ServerIndex:
         )
 
 
+def _sought(query: VectorQuery) -> qdrant.VectorInput:
+    vector = dense_vector(query.vector)
+    if query.vector_name == MORE_IMAGES_VECTOR:
+        return qdrant.VectorInput(multi_dense=qdrant.MultiDenseVector(vectors=[vector]))
+    return qdrant.VectorInput(dense=vector)
+
+
 def _vectors(point: qdrant.ScoredPoint) -> dict[str, NDArray[np.float32]]:
     held = point.vectors.vectors.vectors
-    # Servers before 1.16 fill `data` only, later ones `dense` too.
-    return {name: np.asarray(vector.dense.data or vector.data, np.float32) for name, vector in held.items()}
+    return photo_vectors.join_photos({name: _numbers(vector) for name, vector in held.items()})
+
+
+def _numbers(vector: qdrant.VectorOutput) -> NDArray[np.float32]:
+    """Return a vector, [D], or the rows of a multivector, [k, D]."""
+    rows = [np.asarray(row.data, np.float32) for row in vector.multi_dense.vectors]
+    if rows:
+        return np.stack(rows)
+    # Servers before 1.16 fill `data` only, with the rows of a multivector one after the other, later ones these too.
+    numbers = np.asarray(vector.dense.data or vector.data, np.float32)
+    return numbers.reshape(vector.vectors_count, -1) if vector.HasField("vectors_count") else numbers
 
 
 def dense_vector(vector: NDArray[np.float32]) -> qdrant.DenseVector:
@@ -155,7 +175,7 @@ def _ids(ids: Sequence[str]) -> list[qdrant.PointId]:
 
 
 def _point(point: VectorPoint) -> qdrant.PointStruct:
-    vectors = {name: qdrant.Vector(dense=dense_vector(vector)) for name, vector in point.vectors.items()}
+    vectors = {name: _stored(vector) for name, vector in photo_vectors.split_photos(point.vectors).items()}
     payload: dict[str, PayloadValue | list[str]] = {
         **point.payload,
         REV_KEY: point.rev,
@@ -166,6 +186,12 @@ def _point(point: VectorPoint) -> qdrant.PointStruct:
         vectors=qdrant.Vectors(vectors=qdrant.NamedVectors(vectors=vectors)),
         payload={name: _value(value) for name, value in payload.items()},
     )
+
+
+def _stored(vector: NDArray[np.float32]) -> qdrant.Vector:
+    if vector.ndim == 1:
+        return qdrant.Vector(dense=dense_vector(vector))
+    return qdrant.Vector(multi_dense=qdrant.MultiDenseVector(vectors=[dense_vector(row) for row in vector]))
 
 
 def _value(value: PayloadValue | list[str]) -> qdrant.Value:

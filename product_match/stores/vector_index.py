@@ -36,7 +36,8 @@ class VectorPoint:
     Attributes:
         id: A UUID, `point_id(product_id)`.
         rev: The document's revision that these vectors belong to.
-        vectors: Unit vectors, float32 [D], under `image`, `text` or both.
+        vectors: Unit vectors, float32, under `image`, `text` or both: [D], or [k, D] for `image` where the product
+            has several photos.
         payload: The fields that can be filtered on, and no others.
     """
 
@@ -71,7 +72,7 @@ class Hit:
 
     Attributes:
         id: The point's id.
-        score: Dot product of the query with the point's vector.
+        score: Dot product of the query with the point's vector, the best one where it has several.
         vectors: All vectors of the point by name, float32 [D] or, where it has several, [k, D]; empty unless
             the query asked for them.
     """

@@ -8,7 +8,7 @@ import numpy as np
 
 from product_match.catalogue.records import ProductWrite
 from product_match.catalogue.writing import write_products
-from product_match.contract.products import point_id
+from product_match.contract.products import photos_digest, point_id
 
 DIMENSION = 4
 
@@ -18,7 +18,22 @@ def unit_vector(seed: int, dimension: int = DIMENSION) -> np.ndarray:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def product_write(number: int, *, image: bool = True, text: bool = True, **fields: Any) -> ProductWrite:
+def photo_bytes(number: int, place: int = 0) -> bytes:
+    return b"photo %d" % number + b"/%d" % place * (place > 0)
+
+
+def image_digest(*photos: bytes) -> str:
+    """What a document names photos by."""
+    return photos_digest(photos).hex()
+
+
+def photo_vector(number: int, place: int = 0) -> np.ndarray:
+    return unit_vector(number + 1_000_000 * place)
+
+
+def product_write(
+    number: int, *, image: bool = True, text: bool = True, photos: int = 1, **fields: Any
+) -> ProductWrite:
     """Product `p<number>`; fields that are None are left out."""
     product = {
         "id": f"p{number}",
@@ -29,9 +44,9 @@ def product_write(number: int, *, image: bool = True, text: bool = True, **field
     }
     return ProductWrite(
         product={name: value for name, value in product.items() if value is not None},
-        image_bytes=b"photo %d" % number if image else b"",
+        photos=[photo_bytes(number, place) for place in range(photos if image else 0)],
         query_text=f"words {number}" if text else "",
-        image_embeds=unit_vector(number) if image else None,
+        image_embeds=np.stack([photo_vector(number, place) for place in range(photos)]) if image else None,
         text_embeds=unit_vector(number + 100_000) if text else None,
     )
 

@@ -16,14 +16,14 @@ class LoadingServer:
 
     Attributes:
         held: Content hash by product id.
-        photos: Photo by product id.
+        photos: Photos by product id.
         requests: Ids of each request to index, in order of arrival.
         trouble: Called with the ids of each request before it is taken; may raise, or wait.
     """
 
     def __init__(self) -> None:
         self.held: dict[str, str] = {}
-        self.photos: dict[str, bytes] = {}
+        self.photos: dict[str, list[bytes]] = {}
         self.requests: list[list[str]] = []
         self.asked: list[list[str]] = []
         self.in_flight = 0
@@ -45,12 +45,12 @@ class LoadingServer:
 
     def _take(self, row: ProductRow) -> Receipt:
         product_id = str(row.product["id"])
-        image = row.image if isinstance(row.image, bytes) else b""
+        photos = [photo for photo in row.photos if isinstance(photo, bytes)]
         product = json.loads(json.dumps(row.product))
-        digest = content_hash(product, image, row.text or "")
+        digest = content_hash(product, photos, row.text or "")
         before = self.held.get(product_id)
         self.held[product_id] = digest
-        self.photos[product_id] = image
+        self.photos[product_id] = photos
         status = "unchanged" if before == digest else "updated" if before else "created"
         return Receipt(product_id=product_id, rev=1, status=status)
 

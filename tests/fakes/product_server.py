@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from product_match.contract.products import content_hash
+from product_match.contract.products import content_hash, photos_digest
 from tests.fakes.triton_wire import RefusedError, http_server
 
 
@@ -21,7 +21,7 @@ class ProductServer:
 
     Attributes:
         entries: What `export` shows of each product.
-        images: Photos by digest.
+        images: The photos of products by digest.
         queries: Parameters of each match.
         report: What `verify` answers, one after another; the last stays.
         rebuild: How a rebuild stands, one after another; the last stays.
@@ -30,7 +30,7 @@ class ProductServer:
 
     def __init__(self) -> None:
         self.entries: dict[str, dict[str, Any]] = {}
-        self.images: dict[str, bytes] = {}
+        self.images: dict[str, list[bytes]] = {}
         self.queries: list[dict[str, object]] = []
         self.report: list[dict[str, Any]] = [{"documents": 0, "in_step": True}]
         self.rebuild: list[dict[str, Any]] = [{"state": "done", "points": 3, "seconds": 0.5}]
@@ -45,19 +45,32 @@ class ProductServer:
             if model == "product_index":
                 self.waited.append(bool(parameters.get("wait")))
                 rows = zip(columns["product"], columns["image_bytes"], columns["query_text"], strict=True)
-                return [json.dumps(self._index(*row)).encode() for row in rows]
+                return [json.dumps(receipt).encode() for receipt in self._index_rows(list(rows))]
             self.queries.append({"model": model, **parameters})
             rows = max(map(len, columns.values()))
             images, texts = (columns.get(name, [b""] * rows) for name in ("image_bytes", "query_text"))
             return [json.dumps(self._match(*row, parameters)).encode() for row in zip(images, texts, strict=True)]
 
-    def _index(self, data: bytes, image: bytes, text: bytes) -> dict[str, Any]:
-        product = json.loads(data)
-        product_id = product["id"]
+    def _index_rows(self, rows: list[tuple[bytes, bytes, bytes]]) -> list[dict[str, Any]]:
+        receipts: list[dict[str, Any]] = []
+        for data, *_ in rows:
+            self._check(json.loads(data).get("id"))
+        while rows:
+            data, photo, text = rows.pop(0)
+            product, photos = json.loads(data), [photo] if photo else []
+            while rows and json.loads(rows[0][0]) == {"image_of": product["id"]}:
+                photos.append(rows.pop(0)[1])
+            receipts += [self._index(product, photos, text)] * max(1, len(photos))
+        return receipts
+
+    def _check(self, product_id: str) -> None:
         if product_id in self.refuse:
             status, message = self.refuse[product_id]
             raise RefusedError(status, grpc.StatusCode.INVALID_ARGUMENT, f"in ensemble 'product_index', {message}")
-        digest = content_hash(product, image, text.decode())
+
+    def _index(self, product: dict[str, Any], photos: list[bytes], text: bytes) -> dict[str, Any]:
+        product_id = product["id"]
+        digest = content_hash(product, photos, text.decode())
         before = self.entries.get(product_id)
         status = "created" if before is None else "unchanged" if before["content_hash"] == digest else "updated"
         rev = 1 if before is None else before["rev"] + (status == "updated")
@@ -69,9 +82,9 @@ class ProductServer:
             "updated_at": "2026-11-21T04:00:00+00:00",
             "product": product,
         }
-        if image:
-            key = hashlib.sha256(image).hexdigest()
-            self.images[key] = image
+        if photos:
+            key = photos_digest(photos).hex()
+            self.images[key] = photos
             self.entries[product_id]["image_sha256"] = key
         return {"id": product_id, "rev": rev, "status": status}
 
@@ -112,9 +125,13 @@ class ProductServer:
     _export = _list
 
     def _images(self, digests: list[str]) -> dict[str, Any]:
-        """One photo in each answer."""
+        """The photos of one product in each answer."""
         first, *left = digests
-        return {"images": {first: base64.b64encode(self.images[first]).decode()}, "unknown": [], "left": left}
+        return {
+            "images": {first: [base64.b64encode(photo).decode() for photo in self.images[first]]},
+            "unknown": [],
+            "left": left,
+        }
 
     def _count(self, filter: dict[str, Any] | None = None) -> dict[str, Any]:  # noqa: A002
         return {"count": len(self._fitting(filter))}

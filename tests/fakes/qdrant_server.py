@@ -178,17 +178,23 @@ class _Points(qdrant.PointsServicer):
     def Upsert(self, request, context):
         self.fake.meet("Upsert", context)
         held = self.fake.collection(request.collection_name, context)
-        sizes = {name: params.size for name, params in held.config.vectors_config.params_map.map.items()}
+        declared = held.config.vectors_config.params_map.map
+        sizes = {name: params.size for name, params in declared.items()}
+        several = {name: params.HasField("multivector_config") for name, params in declared.items()}
         fresh = {}
         for point in request.points:
             vectors = {}
             for name, vector in point.vectors.vectors.vectors.items():
                 if name not in sizes:
                     context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Not existing vector name error: {name}")
-                if len(vector.dense.data) != sizes[name]:
-                    words = f"Vector dimension error: expected dim: {sizes[name]}, got {len(vector.dense.data)}"
-                    context.abort(grpc.StatusCode.INVALID_ARGUMENT, words)
-                vectors[name] = np.array(vector.dense.data, np.float32)
+                if several[name] != (vector.WhichOneof("vector") == "multi_dense"):
+                    context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Conversion between multi and regular: {name}")
+                rows = [row.data for row in vector.multi_dense.vectors] if several[name] else [vector.dense.data]
+                for row in rows:
+                    if len(row) != sizes[name]:
+                        words = f"Vector dimension error: expected dim: {sizes[name]}, got {len(row)}"
+                        context.abort(grpc.StatusCode.INVALID_ARGUMENT, words)
+                vectors[name] = np.array(rows if several[name] else rows[0], np.float32)
             payload = {name: _plain(value) for name, value in point.payload.items()}
             fresh[point.id.uuid] = StoredPoint(vectors, payload)
         with self.fake.lock:
@@ -234,13 +240,18 @@ class _Points(qdrant.PointsServicer):
         unknown = _keys(query.filter) - set(held.field_indexes)
         if unknown:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Index required but not found for {sorted(unknown)}")
-        vector = np.array(query.query.nearest.dense.data, np.float32)
-        size = held.config.vectors_config.params_map.map[query.using].size
+        declared = held.config.vectors_config.params_map.map
+        if query.using not in declared:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Not existing vector name error: {query.using}")
+        nearest = query.query.nearest
+        several = declared[query.using].HasField("multivector_config")
+        vector = np.array((nearest.multi_dense.vectors[0] if several else nearest.dense).data, np.float32)
+        size = declared[query.using].size
         if len(vector) != size:
             words = f"Wrong input: Vector dimension error: expected dim: {size}, got {len(vector)}"
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, words)
         scored = [
-            (float(point.vectors[query.using] @ vector), id_)
+            (float(np.max(point.vectors[query.using] @ vector)), id_)
             for id_, point in held.points.items()
             if query.using in point.vectors and _fits(query.filter, point.payload)
         ]
@@ -256,11 +267,15 @@ class _Points(qdrant.PointsServicer):
 def _vectors(point):
     if point is None:
         return None
-    vectors = {
-        name: qdrant.VectorOutput(dense=qdrant.DenseVector(data=numbers.tolist()))
-        for name, numbers in point.vectors.items()
-    }
+    vectors = {name: _vector_output(numbers) for name, numbers in point.vectors.items()}
     return qdrant.VectorsOutput(vectors=qdrant.NamedVectorsOutput(vectors=vectors))
+
+
+def _vector_output(numbers):
+    if numbers.ndim == 1:
+        return qdrant.VectorOutput(dense=qdrant.DenseVector(data=numbers.tolist()))
+    rows = [qdrant.DenseVector(data=row.tolist()) for row in numbers]
+    return qdrant.VectorOutput(multi_dense=qdrant.MultiDenseVector(vectors=rows))
 
 
 def _retrieved(id_, point, request):

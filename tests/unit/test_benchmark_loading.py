@@ -70,7 +70,7 @@ def test_every_product_has_its_own_id_and_is_one_that_index_reads():
     _, products = lines(230, distinct=0.02)
     assert len({product["id"] for product in products}) == 230
     rows = [open_row(Record(source="-", line=1, directory=SAMPLE, fields=product), {}) for product in products]
-    assert all(row.photo.data or row.photo.path for row in rows)
+    assert all(reference.data or reference.path for row in rows for reference in row.references)
 
 
 def test_a_stated_share_has_a_photo_of_its_own():

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from product_match.catalogue import commands, images
+from product_match.catalogue import commands
 from product_match.catalogue.commands import perform
 from product_match.catalogue.opening import open_for_retrieval, open_for_writing
 from product_match.contract import limits
@@ -17,7 +17,7 @@ from product_match.contract.products import content_hash
 from product_match.settings import VectorIndexKind
 from product_match.stores.filters import read_filter
 from product_match.stores.vector_index import VectorPoint, VectorQuery
-from tests.fakes.catalogues import points, product_write, unit_vector, write_all
+from tests.fakes.catalogues import image_digest, points, product_write, unit_vector, write_all
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.qdrant_server import FakeQdrant
 
@@ -147,16 +147,33 @@ def test_an_export_carries_what_a_load_elsewhere_needs(catalogue):
     write = product_write(0)
     assert entry["product"] == write.product
     assert entry["query_text"] == write.query_text
-    assert entry["image_sha256"] == images.image_digest(write.image_bytes)
+    assert entry["image_sha256"] == image_digest(*write.photos)
     answer = do(catalogue, "images", digests=[entry["image_sha256"], "unknown"])
-    assert base64.b64decode(answer["images"][entry["image_sha256"]]) == write.image_bytes
+    assert [base64.b64decode(photo) for photo in answer["images"][entry["image_sha256"]]] == write.photos
     assert (answer["unknown"], answer["left"]) == (["unknown"], [])
+
+
+def test_an_export_carries_all_photos_of_a_product(catalogue):
+    write = product_write(0, photos=3)
+    write_all(catalogue.documents, write)
+    (entry,) = do(catalogue, "export")["products"]
+    assert entry["image_count"] == 3
+    answer = do(catalogue, "images", digests=[entry["image_sha256"]])
+    assert [base64.b64decode(photo) for photo in answer["images"][entry["image_sha256"]]] == write.photos
+
+
+def test_an_update_of_a_product_with_several_photos_leaves_their_hash_right(catalogue):
+    write = product_write(0, photos=3)
+    write_all(catalogue.documents, write)
+    do(catalogue, "update", products=[{"id": "p0", "price": 3.25}])
+    expected = content_hash({**write.product, "price": 3.25}, write.photos, write.query_text)
+    assert do(catalogue, "hashes", ids=["p0"])["hashes"] == {"p0": expected}
 
 
 def test_photos_that_are_too_many_for_one_answer_are_left_for_the_next(catalogue, monkeypatch):
     fill(catalogue, 3)
     monkeypatch.setattr(commands, "MAX_ANSWER_BYTES", 10)
-    digests = [images.image_digest(product_write(n).image_bytes) for n in range(3)]
+    digests = [image_digest(*product_write(n).photos) for n in range(3)]
     answer = do(catalogue, "images", digests=digests)
     assert list(answer["images"]) == digests[:1]
     assert answer["left"] == digests[1:]
@@ -193,7 +210,7 @@ def test_an_update_changes_fields_and_keeps_the_embeddings(both):
     after = catalogue.documents.read(points(1))[points(1)[0]]
     assert after["product"] == {**product_write(1).product, "price": 99, "color": "red"}
     assert (after["image_embeds"], after["text_embeds"]) == (before["image_embeds"], before["text_embeds"])
-    expected = content_hash(after["product"], product_write(1).image_bytes, product_write(1).query_text)
+    expected = content_hash(after["product"], product_write(1).photos, product_write(1).query_text)
     assert after["content_hash"] == expected
     assert found(both, 1, price={"gte": 99}) == points(1)
 

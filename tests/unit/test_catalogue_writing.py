@@ -10,13 +10,13 @@ from pymongo.errors import BulkWriteError
 
 from product_match.catalogue import changes, writing
 from product_match.catalogue.documents import open_documents
-from product_match.catalogue.images import KEEP_S, PART_BYTES, image_digest, load_image
-from product_match.catalogue.records import Outcome, ProductWrite, Receipt, unpack_vector
+from product_match.catalogue.images import KEEP_S, PART_BYTES, load_images
+from product_match.catalogue.records import Outcome, ProductWrite, Receipt, unpack_vector, vector_point
 from product_match.catalogue.removal import remove_products
 from product_match.catalogue.writing import write_products
 from product_match.contract.errors import InvalidRequestError, ProductMatchError, UnavailableError
 from product_match.contract.products import content_hash, point_id
-from tests.fakes.catalogues import product_write, unit_vector
+from tests.fakes.catalogues import image_digest, photo_bytes, photo_vector, product_write, unit_vector
 from tests.fakes.encoders import encoder_spec
 
 IDENTITY = encoder_spec().identity
@@ -49,10 +49,10 @@ def test_a_new_product_is_created_with_everything_that_was_given(documents):
     assert document["pending"]
     assert document["vectors"] == ["image", "text"]
     assert document["query_text"] == "words 1"
-    assert document["content_hash"] == content_hash(write.product, write.image_bytes, write.query_text)
-    assert unpack_vector(document["image_embeds"]).tolist() == write.image_embeds.tolist()
+    assert document["content_hash"] == content_hash(write.product, write.photos, write.query_text)
+    assert unpack_vector(document["image_embeds"]).tolist() == write.image_embeds[0].tolist()
     assert unpack_vector(document["text_embeds"]).tolist() == write.text_embeds.tolist()
-    assert load_image(documents.images, document["image_sha256"]) == write.image_bytes
+    assert load_images(documents.images, document["image_sha256"]) == write.photos
 
 
 def test_the_same_product_again_writes_nothing(documents):
@@ -68,7 +68,7 @@ def test_the_same_product_again_writes_nothing(documents):
     [
         product_write(1, color="red"),
         product_write(1, text=False),
-        ProductWrite(**{**vars(product_write(1)), "image_bytes": b"another photo"}),
+        ProductWrite(**{**vars(product_write(1)), "photos": [b"another photo"]}),
         ProductWrite(**{**vars(product_write(1)), "query_text": "other words"}),
     ],
     ids=["field", "no words", "photo", "words"],
@@ -249,7 +249,37 @@ LARGE = bytes(range(256)) * (PART_BYTES // 256) + b"the rest"
 
 
 def with_photo(number, data):
-    return ProductWrite(**{**vars(product_write(number)), "image_bytes": data})
+    return ProductWrite(**{**vars(product_write(number)), "photos": [data]})
+
+
+def test_several_photos_are_kept_together_in_order_with_their_vectors(documents):
+    write = product_write(1, photos=3)
+    write_products(documents, [write, product_write(2)])
+    held = stored(documents, 1)
+    assert held["image_count"] == 3
+    assert held["image_sha256"] == image_digest(*(photo_bytes(1, place) for place in range(3)))
+    assert load_images(documents.images, held["image_sha256"]) == write.photos
+    point = vector_point(held)
+    assert point.vectors["image"].tolist() == [photo_vector(1, place).tolist() for place in range(3)]
+    assert vector_point(stored(documents, 2)).vectors["image"].shape == (4,)
+    assert "image_count" not in stored(documents, 2)
+
+
+def test_another_number_or_order_of_photos_is_a_change(documents):
+    first, second = product_write(1, photos=3), product_write(1, photos=2)
+    turned = ProductWrite(**{**vars(first), "photos": first.photos[::-1]})
+    outcomes = [write_one(documents, write).outcome for write in (first, first, turned, second, product_write(1))]
+    assert [outcome.value for outcome in outcomes] == ["created", "unchanged", "updated", "updated", "updated"]
+    assert "image_count" not in stored(documents, 1)
+    assert vector_point(stored(documents, 1)).vectors["image"].shape == (4,)
+
+
+def test_large_photos_of_one_product_are_told_apart(documents):
+    photos = [LARGE, b"small", LARGE[::-1]]
+    write_one(documents, ProductWrite(**{**vars(product_write(1)), "photos": photos}))
+    (mark,) = documents.images.find({"digest": image_digest(*photos)})
+    assert mark["sizes"] == [len(photo) for photo in photos]
+    assert load_images(documents.images, image_digest(*photos)) == photos
 
 
 def test_photos_are_kept_once_and_large_ones_in_parts(documents):
@@ -259,15 +289,15 @@ def test_photos_are_kept_once_and_large_ones_in_parts(documents):
     assert mark["size"] == len(LARGE)
     assert len(mark["parts"]) == 2
     assert documents.images.count_documents({}) == 3
-    assert load_image(documents.images, image_digest(LARGE)) == LARGE
+    assert load_images(documents.images, image_digest(LARGE)) == [LARGE]
 
 
 def test_a_photo_that_is_not_whole_is_not_there(documents):
     write_one(documents, with_photo(1, LARGE))
     part = documents.images.find_one({"digest": image_digest(LARGE)})["parts"][1]
     documents.images.delete_one({"_id": part})
-    assert load_image(documents.images, image_digest(LARGE)) is None
-    assert load_image(documents.images, "0" * 64) is None
+    assert load_images(documents.images, image_digest(LARGE)) is None
+    assert load_images(documents.images, "0" * 64) is None
 
 
 def test_two_writers_that_keep_the_same_photo_do_not_harm_each_other(documents, monkeypatch):
@@ -288,8 +318,8 @@ def test_two_writers_that_keep_the_same_photo_do_not_harm_each_other(documents, 
             documents, [with_photo(2, b"shared"), with_photo(3, b"other"), with_photo(4, b"shared")]
         )
     assert [result.outcome for result in results] == [Outcome.CREATED] * 3
-    assert load_image(documents.images, image_digest(b"shared")) == b"shared"
-    assert load_image(documents.images, image_digest(b"other")) == b"other"
+    assert load_images(documents.images, image_digest(b"shared")) == [b"shared"]
+    assert load_images(documents.images, image_digest(b"other")) == [b"other"]
     assert documents.images.count_documents({}) == 4
 
 
@@ -309,8 +339,8 @@ def test_an_unused_photo_is_removed_once_it_is_old(documents):
     unused = documents.unused_images(digests)
     assert unused == digests[1:]
     assert documents.remove_images(unused) == 1
-    assert load_image(documents.images, digests[1]) is None
-    assert load_image(documents.images, digests[2]) == b"young"
+    assert load_images(documents.images, digests[1]) is None
+    assert load_images(documents.images, digests[2]) == [b"young"]
     assert documents.images.count_documents({}) == 4
 
 
@@ -320,7 +350,7 @@ def test_a_photo_that_is_used_again_is_kept_anew(documents):
     age(documents, b"photo", KEEP_S + 1)
     write_one(documents, with_photo(2, b"photo"))
     assert documents.remove_images([image_digest(b"photo")]) == 0
-    assert load_image(documents.images, image_digest(b"photo")) == b"photo"
+    assert load_images(documents.images, image_digest(b"photo")) == [b"photo"]
 
 
 def test_a_photo_that_is_removed_while_it_is_about_to_be_used_again_is_written_again(documents, monkeypatch):
@@ -338,7 +368,7 @@ def test_a_photo_that_is_removed_while_it_is_about_to_be_used_again_is_written_a
 
     monkeypatch.setattr(collection, "update_many", removed_first)
     write_one(documents, with_photo(2, b"photo"))
-    assert load_image(documents.images, image_digest(b"photo")) == b"photo"
+    assert load_images(documents.images, image_digest(b"photo")) == [b"photo"]
 
 
 def test_a_receipt_says_whether_the_product_can_be_found_only_when_asked():

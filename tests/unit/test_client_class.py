@@ -68,6 +68,17 @@ def test_products_come_back_as_receipts(kind):
     assert caller("index_batch", [ProductRow(product={"id": "7"})] * 3) == [expected] * 3
 
 
+def test_a_product_with_several_photos_has_one_receipt(kind):
+    def answer(request):
+        ids = [json.loads(row).get("id") or json.loads(row)["image_of"] for row in request.columns["product"]]
+        return [json.dumps({"id": id_, "rev": 1, "status": "created"}).encode() for id_ in ids]
+
+    caller = Caller(kind, answer)
+    assert caller("index", {"id": "7"}, image=[b"front", b"back"]).product_id == "7"
+    rows = [ProductRow(product={"id": str(n)}, image=[b"photo"] * n) for n in range(4)]
+    assert [receipt.product_id for receipt in caller("index_batch", rows)] == ["0", "1", "2", "3"]
+
+
 def test_a_catalogue_command_answers_an_object(kind):
     assert Caller(kind, lambda request: [b'{"count": 3}'])("catalogue", {"operation": "count"}) == {"count": 3}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from product_match.contract import limits
 from product_match.contract.errors import InvalidRequestError, NotFoundError, ProductMatchError, UnavailableError
 from product_match_client.loading import INTERNAL_ATTEMPTS, Loader, LoadSettings
 from product_match_client.retrying import Patience
@@ -56,7 +57,7 @@ def records(products, **common):
     ]
 
 
-def load(server, given, *, photos=None, mapping=None, **settings):
+def load(server, given, *, photos=None, mapping=None, image_separator="", **settings):
     listener, clock = Listener(), Clock()
     chosen = LoadSettings(**settings)
 
@@ -67,6 +68,7 @@ def load(server, given, *, photos=None, mapping=None, **settings):
             listener,
             chosen,
             mapping=mapping,
+            image_separator=image_separator,
             patience=Patience(chosen.give_up_after_s, clock=lambda: clock.now),
             sleep=clock.sleep,
         )
@@ -111,9 +113,60 @@ def test_a_load_without_comparison_sends_everything():
 def test_photos_words_and_mapped_fields_arrive():
     server = LoadingServer()
     products = [{"key": 7, "photo": "http://h/a.jpg", "query_text": "words"}, {"key": 8, "photo": None, "name": "x"}]
-    result, _ = load(server, records(products), mapping={"id": "key", "image": "photo"})
+    result, _ = load(server, records(products), mapping={"id": ["key"], "image": ["photo"]})
     assert result.counts == {"created": 2}
-    assert server.photos == {"7": b"http://h/a.jpg", "8": b""}
+    assert server.photos == {"7": [b"http://h/a.jpg"], "8": []}
+
+
+def test_all_photos_of_a_product_arrive_in_order():
+    server = LoadingServer()
+    urls = [f"http://h/{number}.jpg" for number in range(5)]
+    products = [{"id": "1", "image": urls}, {"id": "2", "image": urls[0]}, {"id": "3", "image": " ".join(urls[:2])}]
+    result, _ = load(server, records(products), image_separator=" ")
+    assert result.counts == {"created": 3}
+    assert server.photos == {
+        "1": [url.encode() for url in urls],
+        "2": [urls[0].encode()],
+        "3": [url.encode() for url in urls[:2]],
+    }
+    assert load(server, records(products), image_separator=" ")[0].counts == {"unchanged": 3}
+    other = [{**products[0], "image": urls}]
+    changed = Photos({urls[4]: b"another"})
+    assert load(server, records(other), photos=changed)[0].counts == {"updated": 1}
+
+
+def test_products_with_many_photos_fill_requests_by_their_photos_and_none_is_too_long():
+    server = LoadingServer()
+    urls = [f"http://h/{number}.jpg" for number in range(limits.MAX_PRODUCT_IMAGES)]
+    products = [{"id": str(number), "image": urls if number % 2 else urls[:1]} for number in range(120)]
+    result, _ = load(server, records(products), batch_size=64)
+    assert result.counts == {"created": 120}
+    sizes = [sum(len(server.photos[product_id]) for product_id in ids) for ids in server.requests]
+    assert max(sizes) <= limits.MAX_BATCH_SIZE
+    assert max(map(len, server.requests)) > 4
+
+
+def test_too_many_photos_and_too_large_ones_are_rejected(monkeypatch):
+    server = LoadingServer()
+    urls = [f"http://h/{number}.jpg" for number in range(limits.MAX_PRODUCT_IMAGES + 1)]
+    monkeypatch.setattr(limits, "MAX_PRODUCT_IMAGES_BYTES", 100)
+    large = Photos({"http://h/0.jpg": bytes(60)})
+    products = [{"id": "1", "image": urls}, {"id": "2", "image": urls[:1] * 2}, {"id": "3", "image": urls[1]}]
+    result, listener = load(server, records(products), photos=large)
+    assert result.counts == {"created": 1, "rejected": 2}
+    assert sorted(listener.reasons) == [
+        "product 1: 17 photos, the limit is 16; leave out those that show the least of it",
+        "product 2: its photos have 120 bytes together, the limit is 100; send smaller ones",
+    ]
+
+
+def test_a_product_is_rejected_when_one_of_its_photos_cannot_be_had():
+    server = LoadingServer()
+    photos = Photos({"http://h/b": InvalidRequestError("http://h/b answered 404")})
+    products = [{"id": "1", "image": ["http://h/a", "http://h/b"]}]
+    result, listener = load(server, records(products), photos=photos)
+    assert (result.counts, listener.reasons) == ({"rejected": 1}, ["http://h/b answered 404"])
+    assert server.held == {}
 
 
 def test_bad_records_are_told_and_the_others_loaded():

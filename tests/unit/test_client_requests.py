@@ -141,6 +141,31 @@ def test_a_product_is_found_by_its_own_words_unless_others_are_given():
     assert (request.model, request.output, request.parameters) == ("product_index", "receipt", {})
 
 
+def test_further_photos_travel_in_rows_behind_their_product(tmp_path):
+    (tmp_path / "b.jpg").write_bytes(b"back")
+    rows = [
+        ProductRow(product={"id": 7, "name": "Coat"}, image=[b"front", tmp_path / "b.jpg"]),
+        ProductRow(product={"id": "8", "name": "Hat"}, image=(b"hat",)),
+        ProductRow(product={"id": "9", "name": "Cap"}, image=[]),
+    ]
+    request = requests.index_request(rows, wait=False)
+    assert [json.loads(row) for row in request.columns["product"]] == [
+        {"id": "7", "name": "Coat"},
+        {"image_of": "7"},
+        {"id": "8", "name": "Hat"},
+        {"id": "9", "name": "Cap"},
+    ]
+    assert request.columns["image_bytes"] == [b"front", b"back", b"hat", b""]
+    assert request.columns["query_text"] == [b"Coat", b"", b"Hat", b"Cap"]
+
+
+def test_photos_count_as_rows_and_too_many_of_a_product_are_not_sent():
+    with pytest.raises(InvalidRequestError, match="products: one request takes 1 to 64 rows, got 65"):
+        requests.index_request([ProductRow(product={"id": "1"}, image=[b"x"] * 13)] * 5, wait=False)
+    with pytest.raises(InvalidRequestError, match="product 1: 17 photos, the limit is 16; leave out those"):
+        requests.index_request([ProductRow(product={"id": "1"}, image=[b"x"] * 17)], wait=False)
+
+
 def test_waiting_is_a_parameter():
     assert requests.index_request([ProductRow(product={"id": "1"})], wait=True).parameters == {"wait": True}
 

@@ -14,6 +14,7 @@ import pytest
 
 from product_match.contract.errors import ConfigError, InvalidRequestError, UnavailableError
 from product_match_client.sources import tables, text_files
+from product_match_client.sources.folders import Grouping
 from product_match_client.sources.mapping import mapped, parse_mapping
 from product_match_client.sources.opening import open_source
 from tests.fakes.document_server import DocumentServer
@@ -226,6 +227,40 @@ def test_a_folder_of_images_gives_file_names_as_ids(tmp_path):
     assert records[1].raw == {"id": "a", "image": "a.png"}
 
 
+def photo_files(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_the_images_of_a_folder_in_it_are_one_product(tmp_path):
+    photo_files(tmp_path, "z.jpg", "boot/10.jpg", "boot/2.jpg", "boot/in use/a.png", "z/a.jpg", "cap/only.jpg")
+    source = open_source(str(tmp_path), grouping=Grouping.FOLDER)
+    records = list(source.records())
+    assert source.count() == 5
+    assert [record.fields for record in records] == [
+        {"id": "z", "image": "z.jpg"},
+        {"id": "boot", "image": ["boot/2.jpg", "boot/10.jpg"]},
+        {"id": "boot/in use", "image": "boot/in use/a.png"},
+        {"id": "cap", "image": "cap/only.jpg"},
+        None,
+    ]
+    assert records[4].reason == "an image beside the folder gives the same id `z`; rename one of the two"
+
+
+def test_images_that_differ_in_a_number_at_the_end_are_one_product(tmp_path):
+    photo_files(
+        tmp_path, "1042_10.jpg", "1042_2.jpg", "1042.png", "1042-3.jpg", "sub/1042_1.jpg", "a-b.jpg", "_7.jpg"
+    )
+    records = open_source(str(tmp_path), grouping=Grouping.NUMBER).records()
+    assert [record.fields for record in records] == [
+        {"id": "1042", "image": ["1042.png", "1042-3.jpg", "1042_2.jpg", "1042_10.jpg"]},
+        {"id": "_7", "image": "_7.jpg"},
+        {"id": "a-b", "image": "a-b.jpg"},
+        {"id": "sub/1042", "image": "sub/1042_1.jpg"},
+    ]
+
+
 def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
     source = open_source(str(tmp_path))
     tmp_path.rmdir()
@@ -335,13 +370,23 @@ def test_a_mapping_renames_and_reaches_into_objects():
         "media": [{"url": "a.jpg"}],
         "a.b": 1,
     }
-    assert mapped({"a.b": 1}, {"c": "a.b"}) == {"c": 1}
-    assert mapped({"a": 1, "b": 2}, {"a": "b", "b": "a"}) == {"a": 2, "b": 1}
+    assert mapped({"a.b": 1}, {"c": ["a.b"]}) == {"c": 1}
+    assert mapped({"a": 1, "b": 2}, {"a": ["b"], "b": ["a"]}) == {"a": 2, "b": 1}
+
+
+def test_a_mapping_gathers_photos_from_several_fields_and_from_each_element_of_a_list():
+    mapping = parse_mapping("image=front,image=back,image=more,id=key")
+    shop = {"key": "1", "front": "a.jpg", "back": None, "more": ["c.jpg", "d.jpg"]}
+    assert mapped(shop, mapping) == {"id": "1", "image": ["a.jpg", "c.jpg", "d.jpg"]}
+    assert mapped({"key": "1", "back": ""}, mapping) == {"id": "1"}
+    media = {"id": "1", "media": [{"url": "a.jpg"}, {"alt": "no url"}, {"url": "b.jpg"}]}
+    assert mapped(media, parse_mapping("image=media.*.url"))["image"] == ["a.jpg", "b.jpg"]
+    assert "image" not in mapped({"id": "1", "media": {"url": "a"}}, parse_mapping("image=media.*.url"))
 
 
 @pytest.mark.parametrize("text", ["", "id", "id=", "=x", "id=a,id=b"])
 def test_a_mapping_of_another_form_is_refused(text):
     with pytest.raises(
-        InvalidRequestError, match=r"mapping `.*`: expected each product field once, as in id=product_id"
+        InvalidRequestError, match=r"mapping `.*`: expected each product field once \(image as often as there are"
     ):
         parse_mapping(text)

@@ -9,6 +9,7 @@ from product_match.contract.errors import ConfigError, UnavailableError
 from product_match_client import watching
 from product_match_client.command import main
 from product_match_client.journal import JOURNAL_FILE, Journal
+from product_match_client.sources.folders import FolderProduct, Grouping
 from product_match_client.watching import FolderWatch
 from tests.fakes.product_server import product_server
 
@@ -26,8 +27,12 @@ class Catalogue:
         for record in records:
             if self.away:
                 raise UnavailableError("gave up")
-            names.append(record.fields["image"])
-            self.products[record.fields["id"]] = (record.directory / record.fields["image"]).read_bytes()
+            image = record.fields["image"]
+            names.append(image)
+            photos = [
+                (record.directory / name).read_bytes() for name in (image if isinstance(image, list) else [image])
+            ]
+            self.products[record.fields["id"]] = b"+".join(photos)
             settled(record)
         assert len(names) == total
         self.loads.append(names)
@@ -42,14 +47,14 @@ class Catalogue:
 class Watch:
     """A folder that is watched, with as many restarts as a test wants."""
 
-    def __init__(self, folder, url="http://h:1"):
-        self.folder, self.url = folder, url
+    def __init__(self, folder, url="http://h:1", grouping=Grouping.FILE):
+        self.folder, self.url, self.grouping = folder, url, grouping
         self.catalogue = Catalogue()
         self.start()
 
     def start(self):
-        self.journal = Journal(self.folder, self.url)
-        self.watch = FolderWatch(self.folder, self.journal, self.catalogue)
+        self.journal = Journal(self.folder, self.url, self.grouping.value)
+        self.watch = FolderWatch(self.folder, self.journal, self.catalogue, self.grouping)
 
     def restart(self):
         self.journal.__exit__(None, None, None)
@@ -134,7 +139,7 @@ def test_a_journal_that_was_broken_off_costs_no_more_than_the_last_file(watched)
 @pytest.mark.parametrize("line", ["[]", "7", '{"name": "a.jpg"}', "\x00"])
 def test_a_line_of_the_journal_that_means_nothing_is_left_out(tmp_path, line):
     (tmp_path / JOURNAL_FILE).write_text(f'{{"url": "http://h:1"}}\n{line}\n')
-    with Journal(tmp_path, "http://h:1") as journal:
+    with Journal(tmp_path, "http://h:1", "file") as journal:
         assert journal.done == {}
 
 
@@ -174,11 +179,11 @@ def test_a_folder_that_cannot_be_read_to_the_end_loses_nothing(watched, monkeypa
     watched.write("a.jpg")
     watched.look(2)
 
-    def broken(folder):
-        yield "a.jpg"
+    def broken(folder, grouping):
+        yield FolderProduct(id="a", names=["a.jpg"])
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(watching, "image_names", broken)
+    monkeypatch.setattr(watching, "folder_products", broken)
     with pytest.raises(
         UnavailableError, match=r"cannot be read to the end \(.*Permission denied\); it is looked at again"
     ):
@@ -220,9 +225,61 @@ def test_of_two_files_with_one_id_the_first_counts(watched):
     assert watched.catalogue.products == {"a": b"second"}
 
 
+@pytest.mark.parametrize(
+    ("grouping", "names"),
+    [
+        (Grouping.FOLDER, ("boot/1.jpg", "boot/2.jpg", "boot/3.jpg")),
+        (Grouping.NUMBER, ("boot_1.jpg", "boot_2.jpg", "boot_3.jpg")),
+    ],
+)
+def test_a_product_of_several_images_follows_each_of_them(tmp_path, grouping, names):
+    watched = Watch(tmp_path, grouping=grouping)
+    watched.write(names[0], "one")
+    watched.write(names[1], "two")
+    watched.look(2)
+    assert watched.catalogue.products == {"boot": b"one+two"}
+    watched.write(names[2], "thr")
+    watched.look()
+    watched.write(names[2], "three", second=3)
+    watched.look()
+    assert watched.catalogue.products == {"boot": b"one+two"}
+    watched.look()
+    assert watched.catalogue.products == {"boot": b"one+two+three"}
+    watched.look(3)
+    assert len(watched.catalogue.loads) == 2
+    watched.restart()
+    (tmp_path / names[0]).unlink()
+    watched.write(names[1], "TWO", second=9)
+    watched.look(2)
+    assert watched.catalogue.products == {"boot": b"TWO+three"}
+    assert sorted(watched.journal.done) == sorted(names[1:])
+    (tmp_path / names[1]).unlink()
+    watched.look()
+    assert watched.catalogue.products == {"boot": b"three"}
+    watched.catalogue.away = True
+    (tmp_path / names[2]).unlink()
+    with pytest.raises(UnavailableError):
+        watched.look()
+    watched.catalogue.away = False
+    watched.look()
+    assert (watched.catalogue.products, dict(watched.journal.done)) == ({}, {})
+    watched.journal.__exit__(None, None, None)
+
+
+def test_a_journal_of_another_way_of_grouping_does_not_count(tmp_path):
+    watched = Watch(tmp_path)
+    watched.write("boot_1.jpg")
+    watched.look(2)
+    watched.journal.__exit__(None, None, None)
+    other = Watch(tmp_path, grouping=Grouping.NUMBER)
+    other.look(2)
+    assert other.catalogue.products == {"boot": b"photo"}
+    other.journal.__exit__(None, None, None)
+
+
 def test_two_watches_do_not_share_a_folder(watched):
     with pytest.raises(ConfigError, match=r"another watch follows .*; stop it, or watch another folder"):
-        Journal(watched.folder, "http://h:1")
+        Journal(watched.folder, "http://h:1", "file")
 
 
 def test_a_journal_that_cannot_be_written_is_told(tmp_path):
@@ -230,7 +287,7 @@ def test_a_journal_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(
         ConfigError, match=r"the journal .* cannot be written \(Is a directory\); a watch needs it to"
     ):
-        Journal(tmp_path, "http://h:1")
+        Journal(tmp_path, "http://h:1", "file")
 
 
 def test_the_command_follows_a_folder_until_it_is_interrupted(tmp_path, monkeypatch, capsys):

@@ -277,7 +277,7 @@ def test_photos_as_bytes_are_rejected_in_a_form_that_loads_again(shop, tmp_path)
     assert shop.json("index", "shop.parquet")[0] == 1
     shop.server.refuse.clear()
     assert shop.json("index", "rejects.jsonl")[0] == 0
-    assert list(shop.server.images.values()) == [b"photo"]
+    assert list(shop.server.images.values()) == [[b"photo"]]
 
 
 def test_a_rejects_file_that_cannot_be_written_is_told(shop, tmp_path):
@@ -313,6 +313,26 @@ def test_what_is_exported_loads_again_unchanged(full_shop, tmp_path):
     assert full_shop.run("export", "--output", "all.jsonl")[0] == 0
     assert (tmp_path / "all.jsonl").read_text() == out
     assert full_shop.json("index", "all.jsonl")[1]["unchanged"] == 3
+
+
+def test_several_photos_of_a_product_go_in_and_out_and_in_again_unchanged(shop, tmp_path):
+    for name in ("a.jpg", "b.jpg", "7_1.jpg", "7_2.jpg"):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(name.encode())
+    (tmp_path / "shop.csv").write_text(
+        "id,front,back,more\n1,photos/a.jpg,photos/b.jpg,\n2,,,photos/b.jpg|photos/a.jpg\n"
+    )
+    options = ("--map", "image=front,image=back,image=more", "--image-separator", "|")
+    assert shop.json("index", "shop.csv", *options)[1]["created"] == 2
+    assert shop.json("index", "photos", "--group-photos", "number")[1]["created"] == 3
+    assert sorted(shop.server.images.values()) == sorted(
+        [[b"a.jpg", b"b.jpg"], [b"b.jpg", b"a.jpg"], [b"7_1.jpg", b"7_2.jpg"], [b"a.jpg"], [b"b.jpg"]]
+    )
+    assert shop.run("export", "--output", "all.jsonl")[0] == 0
+    line = json.loads((tmp_path / "all.jsonl").read_text().splitlines()[0])
+    assert line["image"] == ["photos/a.jpg", "photos/b.jpg"]
+    assert [base64.b64decode(photo) for photo in line["image_base64"]] == [b"a.jpg", b"b.jpg"]
+    assert shop.json("index", "all.jsonl")[1]["unchanged"] == 5
 
 
 def test_photos_can_be_left_out_of_an_export(full_shop):

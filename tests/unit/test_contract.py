@@ -161,14 +161,14 @@ def test_the_words_of_a_product_are_its_text_fields():
 
 
 def test_the_content_hash_sees_every_part_and_no_order():
-    one = products.content_hash({"id": "1", "name": "Tee"}, b"photo", "words")
-    assert one == products.content_hash({"name": "Tee", "id": "1"}, b"photo", "words")
+    one = products.content_hash({"id": "1", "name": "Tee"}, [b"photo"], "words")
+    assert one == products.content_hash({"name": "Tee", "id": "1"}, [b"photo"], "words")
     assert len(one) == 64
     others = {
-        products.content_hash({"id": "1", "name": "Tees"}, b"photo", "words"),
-        products.content_hash({"id": "1", "name": "Tee"}, b"Photo", "words"),
-        products.content_hash({"id": "1", "name": "Tee"}, b"photo", "word"),
-        products.content_hash({"id": "1", "name": "Tee"}, b"", "photowords"),
+        products.content_hash({"id": "1", "name": "Tees"}, [b"photo"], "words"),
+        products.content_hash({"id": "1", "name": "Tee"}, [b"Photo"], "words"),
+        products.content_hash({"id": "1", "name": "Tee"}, [b"photo"], "word"),
+        products.content_hash({"id": "1", "name": "Tee"}, [], "photowords"),
     }
     assert one not in others
     assert len(others) == 4

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
 import uuid
 
+import numpy as np
 import pytest
 import qdrant_edge
 
@@ -15,10 +17,11 @@ from product_match.stores import edge_directory, edge_index
 from product_match.stores.edge_directory import EdgeDirectory
 from product_match.stores.edge_index import EdgeIndex
 from product_match.stores.swappable_index import SwappableIndex
-from product_match.stores.vector_index import VectorPoint, VectorQuery
+from product_match.stores.vector_index import VECTOR_NAMES, VectorPoint, VectorQuery
 from tests.fakes.catalogues import DIMENSION, unit_vector
 
 REVISION = "0123456789ab"
+ORIGINAL_CONFIG = edge_index.edge_config
 
 
 def points(count, start=0):
@@ -142,6 +145,38 @@ def test_points_count_as_unindexed_until_the_graph_is_built(memory_path):
     index.upsert(points(50, start=1000))
     assert index.count_unindexed() == 50
     index.close()
+
+
+def test_further_photos_count_as_unindexed_until_the_graph_is_built(memory_path):
+    index = EdgeIndex(memory_path / "shard", DIMENSION)
+    several = [
+        dataclasses.replace(p, vectors={"image": np.stack([unit_vector(n) for n in range(5)])}) for p in points(300)
+    ]
+    index.upsert(several)
+    assert index.count_unindexed() == 300
+    index.optimize()
+    assert index.count_unindexed() == 0
+    index.close()
+
+
+def test_a_shard_from_when_products_had_one_photo_goes_on_and_takes_several(memory_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(edge_index, "ENGINE_VECTOR_NAMES", VECTOR_NAMES)
+        patch.setattr(edge_index, "edge_config", lambda dimension: ORIGINAL_CONFIG(dimension, VECTOR_NAMES))
+        patch.setattr(EdgeIndex, "_count_with", lambda *_: 0)
+        old = EdgeIndex(memory_path / "shard", DIMENSION)
+        old.upsert(points(20))
+        old.close()
+    for attempt in range(2):
+        index = EdgeIndex(memory_path / "shard", DIMENSION)
+        (hits,) = index.search([VectorQuery(vector_name="image", vector=unit_vector(3), limit=1)])
+        assert hits[0].id == str(uuid.UUID(int=4))
+        if attempt == 0:
+            photos = np.stack([unit_vector(n) for n in (100, 101)])
+            index.upsert([dataclasses.replace(points(1, 50)[0], vectors={"image": photos})])
+        (hits,) = index.search([VectorQuery(vector_name="image", vector=unit_vector(101), limit=1)])
+        assert hits[0].id == str(uuid.UUID(int=51))
+        index.close()
 
 
 def test_a_shard_that_was_closed_in_order_is_trusted_once(directory):

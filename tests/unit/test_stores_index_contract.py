@@ -99,6 +99,62 @@ def test_a_point_without_a_vector_is_not_found_by_it(index):
     assert ids(text) == [identifier(1)]
 
 
+def photos_of(number, *seeds, **payload):
+    return dataclasses.replace(
+        point(number, **payload), vectors={"image": np.stack([unit_vector(seed) for seed in seeds])}
+    )
+
+
+def test_a_product_with_several_photos_is_found_by_each_once_by_its_best(index):
+    index.upsert([point(n) for n in range(20)] + [photos_of(30, 5001, 5002, 5003), photos_of(31, 6001)])
+    answers = index.search([query(unit_vector(seed), limit=30) for seed in (5001, 5002, 5003, 6001)])
+    for answer, expected in zip(answers, (30, 30, 30, 31), strict=True):
+        assert answer[0].id == identifier(expected)
+        assert answer[0].score == pytest.approx(1.0, abs=1e-5)
+        assert len(set(ids(answer))) == len(answer) == 22
+        assert [hit.score for hit in answer] == sorted((hit.score for hit in answer), reverse=True)
+    given = unit_vector(77)
+    best = max(float(unit_vector(seed) @ given) for seed in (5001, 5002, 5003))
+    ((*_, words), hits) = index.search([query(given, "text", 3), query(given, limit=30)])
+    assert type(words) is Hit
+    assert {hit.id: hit.score for hit in hits}[identifier(30)] == pytest.approx(best, abs=1e-5)
+
+
+def test_photos_past_the_limit_do_not_push_better_products_out(index):
+    index.upsert([photos_of(n, n, n + 500, n + 900) for n in range(40)])
+    given = unit_vector(7)
+    scores = {identifier(n): max(float(unit_vector(n + far) @ given) for far in (0, 500, 900)) for n in range(40)}
+    (hits,) = index.search([query(given, limit=6)])
+    assert ids(hits) == sorted(scores, key=scores.get, reverse=True)[:6]
+
+
+def test_a_filter_holds_for_further_photos_too(index):
+    index.upsert([photos_of(1, 51, 52, category="Shoes"), photos_of(2, 53, 54, category="Hats")])
+    (hits,) = index.search([query(unit_vector(52), category="Hats")])
+    assert ids(hits) == [identifier(2)]
+
+
+def test_hits_come_with_the_vectors_of_all_photos(index):
+    index.upsert([photos_of(1, 51, 52, 53), photos_of(2, 61)])
+    (hits,) = index.search([dataclasses.replace(query(unit_vector(52)), with_vectors=True)])
+    held = {hit.id: hit.vectors["image"] for hit in hits}
+    np.testing.assert_allclose(held[identifier(1)], [unit_vector(seed) for seed in (51, 52, 53)], atol=1e-6)
+    np.testing.assert_allclose(held[identifier(2)], unit_vector(61), atol=1e-6)
+
+
+def test_photos_that_a_product_no_longer_has_do_not_find_it(index):
+    index.upsert([photos_of(1, 51, 52, 53), point(2)])
+    index.upsert([dataclasses.replace(photos_of(1, 51, 53), rev=2)])
+    (hits,) = index.search([query(unit_vector(52), limit=1)])
+    assert hits[0].score < 0.999
+    index.upsert([dataclasses.replace(photos_of(1, 51), rev=3)])
+    (hits,) = index.search([query(unit_vector(53))])
+    assert hits[0].score < 0.999
+    index.delete([identifier(1)])
+    (hits,) = index.search([query(unit_vector(51))])
+    assert ids(hits) == [identifier(2)]
+
+
 def test_an_upsert_replaces_the_whole_point(index):
     index.upsert([point(0, rev=1, category="Shoes", color="red")])
     index.upsert([point(0, rev=2, names=("text",), category="Hats")])

@@ -12,6 +12,7 @@ import pytest
 from qdrant_client import grpc as qdrant
 
 from product_match.contract.errors import ConfigError, ProductMatchError, UnavailableError
+from product_match.stores import server_index
 from product_match.stores.server_channel import QdrantChannel
 from product_match.stores.server_collections import ServerCollections
 from product_match.stores.server_index import ServerIndex, dense_vector
@@ -66,10 +67,12 @@ def test_the_alias_leads_to_a_collection_of_the_encoder_with_its_payload_indexes
     assert server.aliases == {"products-0123456789ab": "products-0123456789ab-1"}
     held = server.collections["products-0123456789ab-1"]
     params = held.config.vectors_config.params_map.map
-    assert {name: (p.size, p.distance) for name, p in params.items()} == {
-        "image": (4, qdrant.Distance.Dot),
-        "text": (4, qdrant.Distance.Dot),
+    assert {name: (p.size, p.distance, p.HasField("multivector_config")) for name, p in params.items()} == {
+        "image": (4, qdrant.Distance.Dot, False),
+        "text": (4, qdrant.Distance.Dot, False),
+        "images": (4, qdrant.Distance.Dot, True),
     }
+    assert params["images"].multivector_config.comparator == qdrant.MultiVectorComparator.MaxSim
     assert held.config.metadata["encoder"].string_value == "tiny@0123456789ab"
     assert held.config.strict_mode_config.enabled
     assert not held.config.strict_mode_config.unindexed_filtering_retrieve
@@ -138,7 +141,32 @@ def test_two_encoders_have_collections_of_their_own(server, channel, index):
 def test_a_collection_of_another_dimension_is_refused_with_what_to_do(channel, index):
     with pytest.raises(ConfigError, match="does not fit encoder tiny@0123456789ab") as caught:
         ServerCollections(channel, "products", encoder_spec(embedding_dim=8)).prepare()
-    assert "image and text of 8 numbers with distance Dot, it has: image 4, text 4; delete the" in str(caught.value)
+    assert "image and text of 8 numbers and the multivector images, with distance Dot" in str(caught.value)
+    assert "it has: image 4, images 4, text 4; delete the collection" in str(caught.value)
+
+
+def test_a_collection_from_when_products_had_one_photo_is_refused_with_what_to_do(server, channel, index):
+    params = server.collections["products-0123456789ab-1"].config.vectors_config.params_map.map
+    del params["images"]
+    with pytest.raises(ConfigError, match="it has: image 4, text 4; delete the collection and run") as caught:
+        ServerCollections(channel, "products", encoder_spec()).prepare()
+    assert "`product-match verify --repair` once the server is up, which fills a new one" in str(caught.value)
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_the_vectors_of_old_and_new_servers_are_read_alike(old):
+    photos = np.stack([unit_vector(n) for n in range(3)])
+    if old:
+        image = qdrant.VectorOutput(data=photos[0].tolist())
+        images = qdrant.VectorOutput(data=photos[1:].reshape(-1).tolist(), vectors_count=2)
+    else:
+        rows = [qdrant.DenseVector(data=row.tolist()) for row in photos]
+        image = qdrant.VectorOutput(dense=rows[0])
+        images = qdrant.VectorOutput(multi_dense=qdrant.MultiDenseVector(vectors=rows[1:]))
+    named = qdrant.NamedVectorsOutput(vectors={"image": image, "images": images})
+    held = server_index._vectors(qdrant.ScoredPoint(vectors=qdrant.VectorsOutput(vectors=named)))
+    assert list(held) == ["image"]
+    np.testing.assert_allclose(held["image"], photos, atol=1e-6)
 
 
 def test_a_collection_without_named_vectors_is_refused(server, channel):

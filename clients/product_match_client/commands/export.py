@@ -22,7 +22,7 @@ def register(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "export",
-        summary="Write every product, with its words and its photo, as JSON Lines that `index` takes back.",
+        summary="Write every product, with its words and its photos, as JSON Lines that `index` takes back.",
         example="product-match export --output catalogue.jsonl\n"
         "product-match export --no-photos | gzip > fields.jsonl.gz",
     )
@@ -60,8 +60,8 @@ def _export(client: ProductMatchClient, arguments: argparse.Namespace, console: 
                 progress.advance(done=len(entries))
 
 
-def _line(entry: Any, photos: dict[str, str]) -> dict[str, Any]:
+def _line(entry: Any, held: dict[str, list[str]]) -> dict[str, Any]:
     """Return one product as `index` reads it: the words always, so that none are made up on the way back."""
     line = {**entry["product"], QUERY_TEXT: entry.get("query_text", "")}
-    photo = photos.get(entry.get("image_sha256", ""))
-    return line if photo is None else {**line, IMAGE_BASE64: photo}
+    photos = held.get(entry.get("image_sha256", ""))
+    return line if photos is None else {**line, IMAGE_BASE64: photos[0] if len(photos) == 1 else photos}

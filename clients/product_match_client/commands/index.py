@@ -17,6 +17,7 @@ from product_match_client.arguments import (
     server_url,
 )
 from product_match_client.output import Console
+from product_match_client.sources.folders import Grouping
 from product_match_client.sources.mapping import parse_mapping
 from product_match_client.sources.opening import FORMATS, open_source
 
@@ -52,7 +53,21 @@ def register(subparsers: Any) -> None:
         type=mapping,
         default={},
         metavar="FIELD=SOURCE,...",
-        help="the source's names of product fields, such as id=product_id,image=image_url,price=price.amount",
+        help="the source's names of product fields, such as id=product_id,image=image_url,price=price.amount; "
+        "several photos: image=front,image=back or image=media.*.url",
+    )
+    parser.add_argument(
+        "--group-photos",
+        choices=[grouping.value for grouping in Grouping],
+        default=Grouping.FILE.value,
+        help="which images of a folder show the same product: each file its own (default), those of a folder in it, "
+        "or those whose names differ in a number at the end, such as 1042_1.jpg and 1042_2.jpg",
+    )
+    parser.add_argument(
+        "--image-separator",
+        default="",
+        metavar="TEXT",
+        help="what stands between several photos of a product in one field, such as a CSV cell",
     )
     parser.add_argument(
         "--rejects",
@@ -118,13 +133,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     # Imported here: they bring aiohttp, which the other commands do without.
     from product_match_client.bulk import BulkLoad, bulk_settings
 
-    url = server_url(arguments.url, os.environ)
+    url, grouping = server_url(arguments.url, os.environ), Grouping(arguments.group_photos)
     load = BulkLoad(url, bulk_settings(arguments), console)
     if arguments.watch is not None:
         from product_match_client.watching import watch
 
-        return watch(arguments.watch, load, console)
-    sources = [open_source(name, arguments.format) for name in arguments.sources]
+        return watch(arguments.watch, load, console, grouping=grouping)
+    sources = [open_source(name, arguments.format, grouping) for name in arguments.sources]
     counts = [source.count() for source in sources]
     total = None if None in counts else sum(count or 0 for count in counts)
     summary = load.run(itertools.chain.from_iterable(source.records() for source in sources), total=total)
@@ -135,7 +150,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 1 if summary.rejected else 0
 
 
-def mapping(text: str) -> dict[str, str]:
+def mapping(text: str) -> dict[str, list[str]]:
     """Read `--map`, for argparse."""
     try:
         return parse_mapping(text)

@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 
 from product_match.contract.errors import InvalidRequestError
 from product_match_client.sources import text_files
-from product_match_client.sources.folders import folder_source
+from product_match_client.sources.folders import Grouping, folder_source
 from product_match_client.sources.records import Record, Source
 from product_match_client.sources.tables import mongodb_source, parquet_source
 
@@ -36,12 +36,13 @@ _SUFFIXES: Final[Mapping[str, str]] = {
 }
 
 
-def open_source(name: str, format_name: str | None = None) -> Source:
+def open_source(name: str, format_name: str | None = None, grouping: Grouping = Grouping.FILE) -> Source:
     """Return a source.
 
     Args:
         name: A path, `mongodb://host/database.collection`, or `-` for standard input.
         format_name: One of FORMATS; told by the suffix unless given, JSON Lines for standard input.
+        grouping: Which images of a folder are photos of the same product.
 
     Raises:
         InvalidRequestError: It is not there, or nothing says what it is.
@@ -53,7 +54,7 @@ def open_source(name: str, format_name: str | None = None) -> Source:
         return mongodb_source(name)
     path = Path(name)
     if path.is_dir():
-        return folder_source(path)
+        return folder_source(path, grouping)
     if not path.is_file():
         raise InvalidRequestError(f"source {name}: there is no such file or folder; give one that exists")
     kind = format_name or _SUFFIXES.get(path.suffix.lower())
