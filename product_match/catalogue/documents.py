@@ -195,13 +195,15 @@ class DocumentStore:
 
     def unused_images(self, digests: Sequence[str]) -> list[str]:
         """Return those of `digests` that no product has as its photo, in this generation or another."""
-        query = {"image_sha256": {"$in": list(digests)}}
-        used: set[str] = set()
+        # One equality at a time, which has an index: nx-27017 answers `$in` on a field other than `_id` by looking at
+        # every document, two seconds for 100,000, in which it answers no search.
         with document_errors("looking for photos in use"):
-            for generation in self.generations():
-                found = self._database[generation].find(query, {"image_sha256": 1}, batch_size=_ONE_ANSWER)
-                used.update(document["image_sha256"] for document in found)
-        return [digest for digest in digests if digest not in used]
+            every = [self._database[generation] for generation in self.generations()]
+            return [
+                digest
+                for digest in digests
+                if not any(products.find_one({"image_sha256": digest}, {"_id": 1}) for products in every)
+            ]
 
     def count(self, product_filter: ProductFilter | None = None) -> int:
         """Return how many products there are, tombstones left out."""
