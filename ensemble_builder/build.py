@@ -17,13 +17,14 @@ import onnx
 from ensemble_builder import parity, preprocessing_parity, retrieval_quality
 from ensemble_builder.checkpoint import Checkpoint, open_checkpoint
 from ensemble_builder.embeddings import Encoders, Samples, load_samples
+from ensemble_builder.engines import build_plans, this_machine
 from ensemble_builder.export import OPSET, export_image, export_text, load_model, save
 from ensemble_builder.families import family_of
 from ensemble_builder.family import Family, ImageRules, TextRules
 from ensemble_builder.photos import Photo, sample_photos, user_photos
 from ensemble_builder.precisions import PRECISIONS, Calibration, lower_precision
 from ensemble_builder.report import BuildReport
-from ensemble_builder.repository import assemble_embedded
+from ensemble_builder.repository import assemble_embedded, assemble_production
 from ensemble_builder.staging import staged
 from ensemble_builder.tokenization import load_tokenizer, tokenizer_json
 from ensemble_builder.verification import write_reference
@@ -36,7 +37,7 @@ from product_match.contract.encoder import (
     TOKENIZER_FILE,
     EncoderSpec,
 )
-from product_match.contract.errors import BuildError
+from product_match.contract.errors import BuildError, EngineError
 from product_match.contract.limits import MAX_BATCH_SIZE
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class BuildRequest:
         photos: Folder of the user's own photos; the sample catalogue's by default.
         captions: Their words and labels.
         max_batch_size: TensorRT: greatest batch of an encoder.
-        repository: Assemble the model repository too; for TensorRT it comes with the engines.
+        repository: Assemble the model repository too; for TensorRT only where there is a GPU to build engines on.
     """
 
     checkpoint: str
@@ -109,9 +110,25 @@ def build(request: BuildRequest) -> tuple[EncoderSpec, BuildReport]:
         if request.repository and request.target == "embedded":
             assemble_embedded(spec, directory)
         if request.target == "tensorrt":
-            report.notes.append(f"engines are built on the GPU: ensemble-builder engines --directory {request.out}")
+            _make_engines(request, spec, directory, report)
         (directory / BUILD_FILE).write_text(report.to_json(directory), encoding="utf-8")
     return spec, report
+
+
+def _make_engines(request: BuildRequest, spec: EncoderSpec, directory: Path, report: BuildReport) -> None:
+    """Build the engines and their model repository, where this machine has what it takes."""
+    try:
+        trt, capability = this_machine()
+    except EngineError as error:
+        logger.info("%s", error)
+        report.notes.append(
+            f"engines are built on the GPU that serves: ensemble-builder engines --directory {request.out}"
+        )
+        return
+    with report.timed("engines"):
+        plans = build_plans(spec, directory, trt, capability, request.max_batch_size)
+    if request.repository:
+        assemble_production(spec, directory, plans, request.max_batch_size)
 
 
 class _Build:

@@ -14,6 +14,7 @@ from ensemble_builder.build import BuildRequest, build
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import BuildError, PrecisionError
 from tests.export.conftest import built
+from tests.fakes.tensorrt import tensorrt
 
 DEMO = Path(__file__).resolve().parent.parent.parent / "demo_clip"
 
@@ -67,9 +68,27 @@ def test_fp16_is_held_to_the_checkpoint_s_own_values(clip_checkpoint, clip_encod
     checks = figures(found, "FP16")
     assert checks["FP16: images against transformers, lowest cosine"] >= 0.999
     assert checks["FP16: texts of the corpus, words to embedding, lowest cosine"] >= 0.999
-    assert "engines are built on the GPU: ensemble-builder engines --directory" in found.report.notes[-1]
+    assert "engines are built on the GPU that serves: ensemble-builder engines --directory" in found.report.notes[-1]
     with np.load(found.directory / "reference.npz") as reference:
         assert np.linalg.norm(reference["image_embeds"], axis=1) == pytest.approx(np.ones(16), abs=1e-5)
+
+
+def test_where_there_is_a_gpu_one_command_makes_engines_and_repository(
+    clip_checkpoint, clip_encoder, exported, tmp_path, monkeypatch
+):
+    exported(clip_encoder.directory)
+    monkeypatch.setattr(building, "this_machine", lambda: (tensorrt("11.0.0.114"), "90"))
+    found = built(clip_checkpoint, tmp_path / "encoder", target="tensorrt", max_batch_size=32)
+    for model in ("image_encoder", "text_encoder"):
+        folder = found.directory / "model_repository" / model
+        (plan,) = (folder / "1").iterdir()
+        assert plan.name.startswith(f"{model}_trt11.0.0.114_sm90_fp32_b32_")
+        assert plan.read_bytes() == b"plan"
+        assert f'default_model_filename: "{plan.name}"' in (folder / "config.pbtxt").read_text()
+    report = json.loads((found.directory / "build.json").read_text())
+    assert "engines" in report["timings_s"]
+    assert sum(file.endswith(".plan") for file in report["files"]) == 2
+    assert not any("engines are built" in note for note in report["notes"])
 
 
 def test_a_clip_that_loses_too_much_is_refused_and_leaves_nothing(clip_checkpoint, clip_encoder, exported, tmp_path):
