@@ -10,6 +10,7 @@ import pymongo
 from pymongo.errors import BulkWriteError
 
 from product_match.catalogue.documents import Document, DocumentStore, now
+from product_match.catalogue.mongo_errors import document_errors
 
 _DUPLICATE_KEY = 11000
 
@@ -56,6 +57,15 @@ def write_changes(documents: DocumentStore, changes: Sequence[Change]) -> set[st
     ids = [change.id for change in changes]
     won = documents.products.find({"_id": {"$in": ids}, "write_id": write_id}, {"_id": 1})
     return set(ids) - {document["_id"] for document in won}
+
+
+def renew_pending(documents: DocumentStore) -> None:
+    """Have every pending document applied once more, those included that an applier is about to mark as applied.
+
+    An applier marks a document only where its `write_id` is still the one that it applied.
+    """
+    with document_errors("marking products to be applied"):
+        documents.products.update_many({"pending": True}, {"$set": {"write_id": uuid.uuid4().hex}})
 
 
 def _operation(change: Change, write_id: str) -> pymongo.InsertOne[Document] | pymongo.UpdateOne:

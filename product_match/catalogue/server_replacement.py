@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
+from product_match.catalogue.changes import renew_pending
 from product_match.catalogue.documents import LIVE, DocumentStore
 from product_match.catalogue.rebuilding import Report
 from product_match.catalogue.records import POINT_FIELDS, vector_point
@@ -62,6 +63,8 @@ class ServerReplacement:
         finally:
             if not switched:
                 self._collections.remove(name)
+        # What an applier has put into the old collection, and not marked yet, is pending and so passes a comparison.
+        renew_pending(self._documents)
         report("comparing again", points)
         Verification(self._documents, self._owner, repair=True).run()
         if before is not None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import threading
+import time
 
 import pytest
 
 from product_match.catalogue import commands
+from product_match.catalogue.applier import Applier
 from product_match.catalogue.commands import perform
 from product_match.catalogue.opening import open_for_retrieval, open_for_writing
 from product_match.contract import limits
@@ -16,6 +19,7 @@ from product_match.contract.errors import InvalidRequestError, NotFoundError
 from product_match.contract.products import content_hash
 from product_match.settings import VectorIndexKind
 from product_match.stores.filters import read_filter
+from product_match.stores.server_collections import ServerCollections
 from product_match.stores.vector_index import VectorPoint, VectorQuery
 from tests.fakes.catalogues import image_digest, points, product_write, unit_vector, write_all
 from tests.fakes.encoders import encoder_spec
@@ -336,7 +340,7 @@ def test_an_index_is_rebuilt_while_it_is_searched_and_changed(both):
     revs = write_all(catalogue.documents, product_write(1000))
     assert catalogue.owner.wait_applied(revs, 30) == {}
     report = do(catalogue, "verify")["report"]
-    assert report["in_step"]
+    assert report["in_step"], report
     assert report["vectors"] == report["documents"] == do(catalogue, "count")["count"]
 
 
@@ -349,3 +353,41 @@ def test_dropping_needs_a_word_and_leaves_an_empty_catalogue_that_works(both):
     assert found(both, 1) == []
     fill(catalogue, 2)
     assert do(catalogue, "verify")["report"]["in_step"]
+
+
+@pytest.mark.parametrize("both", ["server"], indirect=True)
+@pytest.mark.parametrize("change", ["written", "deleted"])
+def test_a_change_that_is_under_way_to_the_old_collection_when_the_alias_switches_is_not_lost(
+    both, monkeypatch, change
+):
+    """The applier has changed the old collection, and says so only after the new one was compared."""
+    catalogue = both[0]
+    fill(catalogue, 10)
+    applied, rebuilt = threading.Event(), threading.Event()
+    clear, switch = Applier._clear, ServerCollections.switch
+
+    def clear_late(self, batch):
+        applied.set()
+        rebuilt.wait(30)
+        clear(self, batch)
+
+    def switch_late(self, collection):
+        monkeypatch.setattr(Applier, "_clear", clear_late)
+        if change == "written":
+            write_all(catalogue.documents, product_write(3, color="new"), product_write(50))
+        else:
+            do(catalogue, "delete", ids=["p3"])
+        catalogue.owner.wake()
+        assert applied.wait(30)
+        switch(self, collection)
+
+    monkeypatch.setattr(ServerCollections, "switch", switch_late)
+    do(catalogue, "rebuild")
+    while do(catalogue, "status")["rebuild"]["state"] == "running":
+        time.sleep(0.01)
+    rebuilt.set()
+    while do(catalogue, "status")["pending"]:
+        time.sleep(0.01)
+    report = do(catalogue, "verify")["report"]
+    assert report["in_step"], report
+    assert report["vectors"] == report["documents"] == {"written": 11, "deleted": 9}[change]
