@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-import numpy as np
 import qdrant_edge
 from qdrant_edge import EdgeShard, UpdateOperation
 
@@ -17,6 +16,7 @@ from product_match.contract.errors import ConfigError, DamagedIndexError, Produc
 from product_match.contract.products import FILTER_FIELDS, FieldType
 from product_match.stores import photo_vectors
 from product_match.stores.edge_filters import edge_filter
+from product_match.stores.edge_hits import HitReader
 from product_match.stores.photo_vectors import ENGINE_VECTOR_NAMES, MORE_IMAGES_VECTOR
 from product_match.stores.vector_index import (
     REV_KEY,
@@ -77,7 +77,11 @@ class EdgeIndex:
         asked = photo_vectors.searches(queries) if self._has_further_photos else queries
         request = qdrant_edge.QueryBatchRequest([_request(query) for query in asked])
         answers = self._call("search", lambda shard: shard.query_batch(request))
-        hits = [[_hit(point) for point in answer] for answer in answers]
+        reader = HitReader()
+        hits = [
+            [reader.hit(point, query.with_vectors) for point in answer]
+            for query, answer in zip(asked, answers, strict=True)
+        ]
         return photo_vectors.merged(queries, hits) if asked is not queries else hits
 
     def upsert(self, points: Sequence[VectorPoint]) -> None:
@@ -254,12 +258,6 @@ def _request(query: VectorQuery) -> qdrant_edge.QueryRequest:
         with_payload=False,
         with_vector=query.with_vectors,
     )
-
-
-def _hit(point: qdrant_edge.ScoredPoint) -> Hit:
-    named = point.vector if isinstance(point.vector, dict) else {}
-    vectors = {name: np.asarray(numbers, np.float32) for name, numbers in named.items()}
-    return Hit(str(point.id), point.score, photo_vectors.join_photos(vectors))
 
 
 def _point(point: VectorPoint) -> qdrant_edge.Point:
