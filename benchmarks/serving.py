@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from product_match.contract.errors import StackError
+from product_match.reindexing.task import MODULE as CHANGE_WORKER
 from product_match.stack.processes import children_of, process_alive, wait_until_gone
 from product_match_client.command import main as product_match
 
@@ -106,11 +108,16 @@ class Serve:
         serve = self._process.pid if self._process is not None else 0
         children = children_of(serve)
         triton = next((pid for pid, line in children.items() if Path(line[0]).name == "tritonserver"), 0)
-        documents = next((pid for pid in children if pid != triton), 0)
-        models = {Path(line[1]).parts[-3]: pid for pid, line in children_of(triton).items() if len(line) > 1}
+        documents = next((pid for pid, line in children.items() if "--db" in line), 0)
+        models = {_model(line[1]): pid for pid, line in children_of(triton).items() if len(line) > 1}
         if not (serve and triton and documents and "retrieval" in models):
             raise StackError(f"the stack is not whole: serve {serve}, children {children}, models {models}")
         return Processes(serve=serve, triton=triton, documents=documents, models=models)
+
+    def change_worker(self) -> int:
+        """Return the id of the process that changes the encoder, 0 where there is none."""
+        children = children_of(self._process.pid if self._process is not None else 0)
+        return next((pid for pid, line in children.items() if CHANGE_WORKER in line), 0)
 
     def wait_end(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Wait until the command has ended, and return its exit code.
@@ -153,6 +160,11 @@ class Serve:
         except FileNotFoundError:
             return {}
         return held
+
+
+def _model(adapter: str) -> str:
+    """Return the model of an adapter's path; after a change of encoder its name ends with the revision."""
+    return re.sub(r"_[0-9a-f]{12}$", "", Path(adapter).parts[-3])
 
 
 def end_in_order() -> None:

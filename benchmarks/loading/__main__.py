@@ -32,6 +32,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--fill", type=int, default=0, help="then fill the stores to this size, without encoding (default: do not)"
     )
+    parser.add_argument("--reindex", action="store_true", help="then change the encoder, and change it back")
     parser.add_argument("--rebuild-minutes", type=float, default=15.0, help="longest wait (default %(default)s)")
     parser.add_argument("--search-rate", type=float, default=10.0, help="searches a second (default %(default)s)")
     parser.add_argument("--search-seconds", type=float, default=15.0, help="before, and after (default %(default)s)")
@@ -48,6 +49,7 @@ def main(given: Sequence[str] | None = None) -> int:
         search_rate=arguments.search_rate,
         search_s=arguments.search_seconds,
         rebuild_minutes=arguments.rebuild_minutes,
+        reindex=arguments.reindex,
     )
     with tempfile.TemporaryDirectory(prefix="product-match-loading-") as temporary:
         work = arguments.work or Path(temporary)
@@ -69,7 +71,10 @@ def main(given: Sequence[str] | None = None) -> int:
 
 def clean(report: Mapping[str, Any]) -> bool:
     """Say whether every step was done, and nothing failed, was rejected or is out of step."""
-    searches = [report.get(name, {}) for name in ("search_before", "search_during_rebuild", "search_after")]
+    names = ["search_before", "search_during_rebuild", "search_after"]
+    if report.get("plan", {}).get("reindex"):
+        names += ["search_during_reindex", "search_during_rollback", "search_after_rollback"]
+    searches = [report.get(name, {}) for name in names]
     return (
         not report["failure"]
         and report.get("load", {}).get("exit") == 0

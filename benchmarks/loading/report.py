@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+SEARCHES: Final = (
+    *("search_before", "search_during_rebuild", "search_after"),
+    *("search_during_reindex", "search_during_rollback", "search_after_rollback"),
+)
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -35,12 +40,22 @@ def table(report: Mapping[str, Any]) -> str:
         lines.append(("`verify`", f"{found['command_s']} s, {state}, {found['documents']:,} documents"))
     if "rebuild" in report:
         lines.append(("`rebuild`", f"{report['rebuild']['command_s']} s, {report['rebuild']['points']:,} points"))
-    for name in ("search_before", "search_during_rebuild", "search_after"):
+    for name in ("reindex", "rollback"):
+        if name in report:
+            lines.append((f"`{name}`", _change(report[name])))
+    for name in SEARCHES:
         if name in report:
             lines.append((name.replace("_", " "), _searches(report[name])))
     for name, size in report.get("peak_memory_mb", {}).items():
         lines.append((f"peak memory: {name}", f"{size:,.1f} MB"))
     return "".join(f"| {what} | {measured} |\n" for what, measured in lines)
+
+
+def _change(found: Mapping[str, Any]) -> str:
+    return (
+        f"{found['command_s']} s, {found['products']:,} products, {found['embedded']:,} embedded, "
+        f"{found['reused']:,} carried over, writes held for {found['held_s']} s"
+    )
 
 
 def _searches(found: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from benchmarks.loading import encoder_rate
 from benchmarks.loading.catalogue import GeneratedCatalogue
 from benchmarks.loading.filling import fill
 from benchmarks.loading.memory import MemoryWatch, disk_mb
+from benchmarks.loading.other_encoder import other_encoder
 from benchmarks.loading.searching import SearchLoad, sample_queries, server_ask
 from benchmarks.serving import PROJECT, Command, Serve, descendants
 from product_match.contract.errors import ProductMatchError, StackError
@@ -41,7 +42,8 @@ class Plan:
         fill: Products that the stores are filled to after the load, without encoding; 0 for none.
         search_rate: Searches a second.
         search_s: Seconds of searches before the rebuild.
-        rebuild_minutes: Longest wait for the rebuild.
+        rebuild_minutes: Longest wait for the rebuild, and for each change of encoder.
+        reindex: Whether the encoder is changed then, and changed back.
     """
 
     products: int
@@ -52,6 +54,7 @@ class Plan:
     search_rate: float
     search_s: float
     rebuild_minutes: float
+    reindex: bool = False
 
 
 class Measurement:
@@ -79,6 +82,7 @@ class Measurement:
                 self._fill()
                 # At once: half a minute after a large load the server rebuilds its index by itself.
                 self._search_and_rebuild()
+                self._search_and_reindex()
                 self.report["verify"] = self._verify()
         finally:
             self.report["peak_memory_mb"] = self._memory.peaks_mb()
@@ -187,12 +191,36 @@ class Measurement:
         self.report["disk_mb"]["index_after_rebuild"] = disk_mb(self._serve.state / "index")
         self._say(f"rebuild: {self.report['rebuild']}")
 
+    def _search_and_reindex(self) -> None:
+        if not self._plan.reindex:
+            return
+        checkpoint = other_encoder(ENCODER, self._directory / "encoder")
+        load = SearchLoad(server_ask(self._serve.url), sample_queries(SAMPLE))
+        for name, arguments in (
+            ("reindex", ("reindex", "--checkpoint", str(checkpoint))),
+            ("rollback", ("rollback",)),
+        ):
+            with load.running(self._plan.search_rate) as during:
+                started = time.monotonic()
+                answer = self._command.run(*arguments, timeout_s=self._plan.rebuild_minutes * 60)
+                seconds = time.monotonic() - started
+            self.report[name] = {**json.loads(answer), "command_s": round(seconds, 2)}
+            self.report[f"search_during_{name}"] = during.to_dict()
+            self._say(f"{name}: {self.report[name]}")
+        with load.running(self._plan.search_rate) as after:
+            time.sleep(self._plan.search_s)
+        self.report["search_after_rollback"] = after.to_dict()
+        self.report["disk_mb"]["documents_of_both_encoders"] = disk_mb(self._serve.state / "documents")
+        self.report["disk_mb"]["index_of_both_encoders"] = disk_mb(self._serve.state / "index")
+
     def _processes(self) -> dict[str, int]:
         """Return the stack's processes, the client, and the one that derives an index while there is one."""
         found: dict[str, int] = {}
         with contextlib.suppress(ProductMatchError):
             found.update(self._serve.processes().named())
         found.update(self._derivations(found.get("retrieval", 0)))
+        if found and (pid := self._serve.change_worker()):
+            found["change of encoder"] = pid
         if self._client is not None and self._client.poll() is None:
             found["client"] = self._client.pid
         return found

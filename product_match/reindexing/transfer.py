@@ -201,6 +201,8 @@ def _operation(document: Document, embedded: Document, held: Document | None, wr
     gone = [name for name in ("deleted", IMAGE_COUNT, *_EMBEDDED) if name not in body]
     if embedded:
         gone += [name for name in EMBEDDING_FIELDS.values() if name not in embedded]
-    update = {"$set": body, "$unset": dict.fromkeys(gone, "")}
+    update: Document = {"$set": body}
+    if gone:
+        update["$unset"] = dict.fromkeys(gone, "")
     # What was held may be a tombstone that the applier has taken away by now.
     return pymongo.UpdateOne({"_id": document["_id"]}, update, upsert=bool(embedded))
