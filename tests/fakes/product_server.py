@@ -25,6 +25,8 @@ class ProductServer:
         queries: Parameters of each match.
         report: What `verify` answers, one after another; the last stays.
         rebuild: How a rebuild stands, one after another; the last stays.
+        change: How a change of encoder stands, in the same way; None stands for a server that is away.
+        asked: What changes of encoder were asked for.
         refuse: HTTP status and message by product id, for products that are not taken.
     """
 
@@ -34,6 +36,8 @@ class ProductServer:
         self.queries: list[dict[str, object]] = []
         self.report: list[dict[str, Any]] = [{"documents": 0, "in_step": True}]
         self.rebuild: list[dict[str, Any]] = [{"state": "done", "points": 3, "seconds": 0.5}]
+        self.change: list[dict[str, Any] | None] = []
+        self.asked: list[str] = []
         self.refuse: dict[str, tuple[int, str]] = {}
         self.waited: list[bool] = []
         self._lock = threading.Lock()
@@ -179,11 +183,23 @@ class ProductServer:
     def _rebuild(self) -> dict[str, Any]:
         return {"rebuild": {"state": "running", "stage": "starting"}}
 
+    def _reindex(self, encoder: str) -> dict[str, Any]:
+        self.asked.append(encoder)
+        return {"reindex": self.change.pop(0)}
+
+    def _rollback(self) -> dict[str, Any]:
+        return self._reindex("before")
+
     def _status(self) -> dict[str, Any]:
-        return {
+        status: dict[str, Any] = {
             "products": len(self.entries),
             "rebuild": self.rebuild.pop(0) if len(self.rebuild) > 1 else self.rebuild[0],
         }
+        if self.change:
+            status["reindex"] = self.change.pop(0) if len(self.change) > 1 else self.change[0]
+            if status["reindex"] is None:
+                raise RefusedError(503, grpc.StatusCode.UNAVAILABLE, "starting again")
+        return status
 
     def _drop(self, confirm: str) -> dict[str, Any]:
         if confirm != "products":

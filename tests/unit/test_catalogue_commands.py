@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import json
 import threading
@@ -18,6 +19,7 @@ from product_match.contract import limits
 from product_match.contract.errors import InvalidRequestError, NotFoundError
 from product_match.contract.products import content_hash
 from product_match.settings import VectorIndexKind
+from product_match.stack.encoder_change import read_change
 from product_match.stores.filters import read_filter
 from product_match.stores.server_collections import ServerCollections
 from product_match.stores.vector_index import VectorPoint, VectorQuery
@@ -391,3 +393,26 @@ def test_a_change_that_is_under_way_to_the_old_collection_when_the_alias_switche
     report = do(catalogue, "verify")["report"]
     assert report["in_step"], report
     assert report["vectors"] == report["documents"] == {"written": 11, "deleted": 9}[change]
+
+
+@pytest.mark.parametrize(("operation", "arguments"), [("reindex", {"encoder": "/encoders/new"}), ("rollback", {})])
+def test_only_a_server_that_looks_after_itself_changes_its_encoder(catalogue, operation, arguments):
+    with pytest.raises(
+        InvalidRequestError, match=f"{operation}: this server was not started by `product-match serve`"
+    ):
+        do(catalogue, operation, **arguments)
+    assert "reindex" not in do(catalogue, "status")
+
+
+def test_a_change_of_encoder_is_asked_for_and_shown(catalogue_settings, tmp_path):
+    settings = dataclasses.replace(catalogue_settings, state_directory=tmp_path)
+    for tower in ("image_encoder.onnx", "text_encoder.onnx"):
+        (settings.encoder_directory / tower).touch()
+    with contextlib.closing(open_for_writing(settings, encoder_spec())) as writing:
+        change = do(writing, "reindex", encoder=str(settings.encoder_directory))["reindex"]
+        assert (change["state"], change["encoder"]) == ("requested", encoder_spec().identity)
+        assert read_change(tmp_path) == change
+        with pytest.raises(InvalidRequestError, match="rollback: the catalogue has had no encoder before this one"):
+            do(writing, "rollback")
+        with pytest.raises(InvalidRequestError, match="reindex: unknown"):
+            do(writing, "reindex", encoder="/x", directory="/y")

@@ -118,6 +118,13 @@ def test_rebuild_status_and_drop_are_one_command_each(call):
     assert catalogue.commands[-1] == {"operation": "drop", "confirm": "products"}
 
 
+def test_a_change_of_encoder_is_one_command(call):
+    catalogue = Catalogue({"reindex": {"state": "requested"}}, {"reindex": {"state": "done"}})
+    assert call(catalogue, "reindex", "/encoders/new") == {"state": "requested"}
+    assert call(catalogue, "rollback") == {"state": "done"}
+    assert catalogue.commands == [{"operation": "reindex", "encoder": "/encoders/new"}, {"operation": "rollback"}]
+
+
 def test_an_answer_of_another_shape_is_told(call):
     with pytest.raises(
         ProductMatchError, match=r"the server's `count` cannot be read \(int was expected, str came\); use"
