@@ -120,13 +120,14 @@ def _make_engines(request: BuildRequest, spec: EncoderSpec, directory: Path, rep
     try:
         trt, capability = this_machine()
     except EngineError as error:
-        logger.info("%s", error)
+        logger.debug("no engines are built: %s", error)
         report.notes.append(
             f"engines are built on the GPU that serves: ensemble-builder engines --directory {request.out}"
         )
         return
     with report.timed("engines"):
         plans = build_plans(spec, directory, trt, capability, request.max_batch_size)
+    report.facts["engines"] = {"tensorrt": trt.__version__, "capability": capability}
     if request.repository:
         assemble_production(spec, directory, plans, request.max_batch_size)
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from ensemble_builder.plans import ONNX_FILES, check_plan, gpu_capability, plan_name
-from ensemble_builder.report import read_report
+from ensemble_builder.report import files_of, read_report
 from ensemble_builder.repository import REPOSITORY_DIRECTORY, assemble_production
-from product_match.contract.encoder import EncoderSpec, load_encoder
+from product_match.contract.encoder import BUILD_FILE, EncoderSpec, load_encoder
 from product_match.contract.errors import EngineError
 from product_match.contract.limits import MAX_BATCH_SIZE
 from product_match.contract.models import composing_model
@@ -225,9 +227,22 @@ def make_engines(directory: Path) -> dict[str, Path]:
     """
     spec, batch = load_encoder(directory), _max_batch_size(directory)
     trt, capability = this_machine()
+    started = time.perf_counter()
     plans = build_plans(spec, directory, trt, capability, batch)
     assemble_production(spec, directory, plans, batch)
+    _record(directory, trt, capability, time.perf_counter() - started)
     return plans
+
+
+def _record(directory: Path, trt: Any, capability: str, seconds: float) -> None:
+    """Put the engines into build.json."""
+    report = read_report(directory)
+    report["engines"] = {"tensorrt": trt.__version__, "capability": capability}
+    report["timings_s"] = {**report["timings_s"], "engines": round(seconds, 3)}
+    report["files"] = files_of(directory)
+    partial = directory / f"{BUILD_FILE}.partial"
+    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    partial.rename(directory / BUILD_FILE)
 
 
 def check_directory(directory: Path) -> dict[str, Path]:

@@ -132,11 +132,11 @@ def read_report(directory: Path) -> dict[str, Any]:
 
 
 def files_of(directory: Path) -> dict[str, dict[str, Any]]:
-    """Return size and SHA-256 of each file in `directory`."""
+    """Return size and SHA-256 of each file in `directory`, but for the report that this goes into."""
     return {
         path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(directory.iterdir())
-        if path.is_file()
+        if path.is_file() and path.name != BUILD_FILE
     }
 
 

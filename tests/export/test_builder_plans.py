@@ -229,6 +229,11 @@ def test_engines_are_built_and_put_into_the_repository(tensorrt_directory, machi
     assert {path.read_bytes() for path in plans_made.values()} == {b"plan"}
     assert (tensorrt_directory / "timing.cache").read_bytes() == b"tactics tactics "
     assert engines.check_directory(tensorrt_directory).keys() == plans_made.keys()
+    report = json.loads((tensorrt_directory / "build.json").read_text())
+    assert report["engines"] == {"tensorrt": "10.13.2.6", "capability": "89"}
+    assert report["timings_s"].keys() >= {"export", "engines"}
+    assert {plan.name for plan in plans_made.values()} | {"timing.cache"} <= report["files"].keys()
+    assert "build.json" not in report["files"]
 
 
 def test_plan_names_of_two_precisions_differ():

@@ -87,6 +87,7 @@ def test_where_there_is_a_gpu_one_command_makes_engines_and_repository(
         assert f'default_model_filename: "{plan.name}"' in (folder / "config.pbtxt").read_text()
     report = json.loads((found.directory / "build.json").read_text())
     assert "engines" in report["timings_s"]
+    assert report["engines"] == {"tensorrt": "11.0.0.114", "capability": "90"}
     assert sum(file.endswith(".plan") for file in report["files"]) == 2
     assert not any("engines are built" in note for note in report["notes"])
 
