@@ -10,6 +10,7 @@ import pytest
 from product_match.catalogue.documents import open_documents
 from product_match.catalogue.handover import EVERYTHING
 from product_match.catalogue.images import remove_images
+from product_match.catalogue.opening import open_for_writing
 from product_match.catalogue.records import unpack_vector
 from product_match.catalogue.removal import remove_products
 from product_match.catalogue.updating import update_products
@@ -21,12 +22,14 @@ from product_match.reindexing.embedding import Embedder
 from product_match.reindexing.task import ReindexTask
 from product_match.reindexing.transfer import Transfer
 from product_match.reindexing.worker import ChangeReport, EncoderChange, remove_others
+from product_match.settings import VectorIndexKind
 from product_match.stack.encoder_change import read_change, write_change
 from product_match.stack.generations import Generation, Generations, write_generations
 from product_match.stack.ports import PortRequest, choose_ports
-from tests.fakes.catalogues import points, product_write, write_all
+from tests.fakes.catalogues import points, product_write, unit_vector, write_all
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.live_server import PROJECT
+from tests.fakes.qdrant_server import FakeQdrant
 from tests.fakes.small_encoders import small_encoder
 
 PHOTOS = sorted((PROJECT / "sample_data" / "images").glob("*.jpg"))[:6]
@@ -267,3 +270,28 @@ def test_a_worker_that_fails_says_so_where_it_was_asked(tmp_path, encoder, catal
     change = read_change(tmp_path)
     assert (change["id"], change["state"]) == ("1", "failed")
     assert "names no encoder that is served" in change["message"]
+
+
+def test_in_production_two_encoders_stand_beside_each_other_under_two_names(catalogue_settings, encoder, tmp_path):
+    """As docs/production.md has it: the same stores, another collection; the vectors have different lengths."""
+    with FakeQdrant() as qdrant:
+        old = dataclasses.replace(
+            catalogue_settings, vector_index=VectorIndexKind.SERVER, qdrant_url=qdrant.address, store_timeout_s=5.0
+        )
+        new, spec = dataclasses.replace(old, collection=f"{old.collection}_b16"), load_encoder(encoder)
+        writers = [open_for_writing(old, encoder_spec()), open_for_writing(new, spec)]
+        try:
+            write_all(writers[0].documents, product_write(1))
+            with pytest.raises(ConfigError, match="was encoded by tiny@0123456789ab, and this server runs small@"):
+                open_documents(old, spec.identity)
+            moved = dataclasses.replace(
+                product_write(1), image_embeds=unit_vector(1, 24), text_embeds=unit_vector(2, 24)
+            )
+            for writer, write in zip(writers, (product_write(1), moved), strict=True):
+                assert writer.owner.wait_applied(write_all(writer.documents, write), 30) == {}
+            assert [writer.owner.count() for writer in writers] == [1, 1]
+            writers[1].owner.drop()
+            assert [(writer.owner.count(), writer.documents.count()) for writer in writers] == [(1, 1), (0, 0)]
+        finally:
+            for writer in writers:
+                writer.close()
