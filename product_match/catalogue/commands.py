@@ -24,10 +24,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from product_match.catalogue.arguments import Arguments
-from product_match.catalogue.documents import LIVE, Document
+from product_match.catalogue.documents import Document
 from product_match.catalogue.images import load_images
 from product_match.catalogue.opening import Catalogue
 from product_match.catalogue.removal import remove_matching, remove_products
+from product_match.catalogue.selection import fitting_page
 from product_match.catalogue.updating import Updated, update_products
 from product_match.catalogue.verification import Verification
 from product_match.contract import limits
@@ -109,8 +110,7 @@ def _list(catalogue: Catalogue, arguments: Arguments, fields: Mapping[str, int] 
     after, limit = arguments.text("after", ""), arguments.integer("limit", 100, 1, MAX_PAGE)
     product_filter = read_filter(arguments.take("filter"))
     arguments.finish()
-    query = {**LIVE, **(product_filter.to_mongo() if product_filter else {})}
-    page = catalogue.documents.page(after, limit, query, fields)
+    page = fitting_page(catalogue.documents, product_filter, after, limit, fields)
     shown: list[Answer] = []
     left_bytes = MAX_ANSWER_BYTES
     for document in page:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from product_match.catalogue.documents import LIVE, DocumentStore, chunked, now
 from product_match.catalogue.mongo_errors import document_errors
 from product_match.catalogue.records import EMBEDDING_FIELDS, IMAGE_COUNT
+from product_match.catalogue.selection import fitting_page
 from product_match.contract.products import point_id
 from product_match.stores.filters import ProductFilter
 
@@ -36,10 +37,9 @@ def remove_products(documents: DocumentStore, product_ids: Sequence[str]) -> dic
 
 def remove_matching(documents: DocumentStore, product_filter: ProductFilter, limit: int) -> dict[str, int]:
     """Mark up to `limit` products that fit `product_filter` as removed; see remove_products."""
-    query = {**LIVE, **product_filter.to_mongo()}
     removed: dict[str, int] = {}
     while len(removed) < limit:
-        page = documents.page("", min(_CHUNK, limit - len(removed)), query, {"product_id": 1})
+        page = fitting_page(documents, product_filter, "", min(_CHUNK, limit - len(removed)), {"product_id": 1})
         # The filter stands in the change as well: a product that has changed and does not fit any more stays.
         gone = _remove(documents, [document["_id"] for document in page], product_filter.to_mongo())
         if not gone:

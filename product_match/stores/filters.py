@@ -22,6 +22,9 @@ FilterValue = str | float
 BOUNDS: Final = ("gte", "gt", "lte", "lt")
 OPERATORS: Final = ("eq", "in", "not", *BOUNDS)
 
+MAX_LOOKUPS: Final = 32
+"""Values of a field that are looked up one by one; to look at every document is faster then."""
+
 _TYPES: Final = {field.name: field.type for field in FILTER_FIELDS}
 _KNOWN: Final = ", ".join(_TYPES)
 
@@ -77,6 +80,29 @@ class ProductFilter:
                 condition["$nin"] = list(field.none_of)
             query[f"product.{field.field}"] = condition
         return query
+
+    def lookups(self) -> list[dict[str, Any]] | None:
+        """Return queries that an index answers, each of which finds other documents, and all of them what fits.
+
+        They find no tombstones either. None where no condition says what a field is, or it may be too many values.
+        """
+        query = self.to_mongo()
+        one_of = [field for field in self.fields if field.any_of is not None]
+        if not one_of:
+            return [query] if any(field.bounds for field in self.fields) else None
+        for field in one_of:
+            values = dict.fromkeys(field.any_of or ())
+            condition = query[f"product.{field.field}"]
+            del condition["$in"]
+            if field is one_of[0]:
+                expanded = [{**condition, "$eq": value} for value in values]
+            elif len(values) == 1:
+                condition["$eq"] = next(iter(values))
+            else:
+                condition["$in"] = list(values)
+        if len(expanded) > MAX_LOOKUPS:
+            return None
+        return [{**query, f"product.{one_of[0].field}": condition} for condition in expanded]
 
 
 def parse_filter(text: str) -> ProductFilter | None:

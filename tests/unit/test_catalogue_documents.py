@@ -9,9 +9,11 @@ import pymongo
 import pytest
 from pymongo import errors as mongo
 
+from product_match.catalogue import selection
 from product_match.catalogue.documents import connect, open_documents
 from product_match.catalogue.mongo_errors import document_errors
 from product_match.catalogue.removal import remove_products
+from product_match.catalogue.selection import fitting_page
 from product_match.contract.errors import ConfigError, InvalidRequestError, ProductMatchError, UnavailableError
 from product_match.settings import Secret
 from product_match.stores.filters import read_filter
@@ -83,6 +85,41 @@ def test_hashes_of_another_encoder_do_not_count(documents):
 def test_products_are_counted_by_filter(documents, conditions, expected):
     write_all(documents, *(product_write(n) for n in range(9)))
     assert documents.count(read_filter(conditions)) == expected
+
+
+@pytest.mark.parametrize("few", [0, 2000])
+@pytest.mark.parametrize(
+    ("conditions", "numbers"),
+    [
+        ({}, range(1, 12)),
+        ({"category": "Shoes"}, (3, 6, 9)),
+        ({"category": ["Shoes", "Hats", "None such"]}, (1, 3, 4, 6, 7, 9, 10)),
+        ({"category": {"in": ["Shoes", "Hats"], "not": "Hats"}, "price": {"gt": 3}}, (3, 6, 9)),
+        ({"price": {"gte": 2.5, "lt": 5.5}}, (2, 3, 4)),
+        ({"price": [2.5, 7.5]}, (2, 7)),
+        ({"category": {"not": "Shoes"}}, (1, 2, 4, 5, 7, 8, 10, 11)),
+        ({"brand": {"not": ["B1"]}, "color": "red"}, (2, 4, 6, 8, 10)),
+        ({"category": ["Shoes", "Fruit"], "brand": ["B1", "B2"], "color": ["red", "blue"]}, (2, 5, 6, 9)),
+        ({"sku": [f"s{number}" for number in range(40)]}, (5,)),
+    ],
+)
+def test_a_filter_counts_and_lists_the_same_products_however_they_are_found(
+    documents, monkeypatch, few, conditions, numbers
+):
+    monkeypatch.setattr(selection, "FEW", few)
+    write_all(
+        documents,
+        *(
+            product_write(n, color=("red", "blue")[n % 2], brand=f"B{n % 4}", sku="s7" if n == 5 else None)
+            for n in range(12)
+        ),
+    )
+    remove_products(documents, ["p0"])
+    given = read_filter(conditions)
+    assert documents.count(given) == len(numbers)
+    expected = sorted(f"p{n}" for n in numbers)
+    pages = [fitting_page(documents, given, after, 2) for after in ("", *expected[1::2])]
+    assert [document["product_id"] for page in pages for document in page] == expected
 
 
 def test_a_walk_meets_every_document_once_in_the_order_of_product_ids(documents):

@@ -83,3 +83,37 @@ def test_a_filter_becomes_a_query_on_documents():
         "product.price": {"$gte": 1.0, "$lt": 2.0},
         "product.brand": {"$nin": ["C"]},
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "queries"),
+    [
+        ({"category": "Shoes"}, [{"product.category": {"$eq": "Shoes"}}]),
+        (
+            {"category": ["Shoes", "Hats", "Shoes"], "price": {"gte": 1}},
+            [
+                {"product.category": {"$eq": "Shoes"}, "product.price": {"$gte": 1.0}},
+                {"product.category": {"$eq": "Hats"}, "product.price": {"$gte": 1.0}},
+            ],
+        ),
+        (
+            {"category": {"in": ["Shoes"], "not": "Hats"}, "color": ["red", "blue"], "brand": "Acme"},
+            [
+                {
+                    "product.category": {"$eq": "Shoes", "$nin": ["Hats"]},
+                    "product.color": {"$in": ["red", "blue"]},
+                    "product.brand": {"$eq": "Acme"},
+                }
+            ],
+        ),
+        ({"price": {"gte": 1, "lt": 2}}, [{"product.price": {"$gte": 1.0, "$lt": 2.0}}]),
+        (
+            {"price": {"gte": 1}, "brand": {"not": "A"}},
+            [{"product.price": {"$gte": 1.0}, "product.brand": {"$nin": ["A"]}}],
+        ),
+        ({"brand": {"not": "Acme"}}, None),
+        ({"sku": [str(number) for number in range(33)]}, None),
+    ],
+)
+def test_a_filter_is_looked_up_by_indexes_where_it_says_what_a_field_is(given, queries):
+    assert read_filter(given).lookups() == queries
