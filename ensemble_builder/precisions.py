@@ -73,6 +73,7 @@ def lower_precision(
 
 
 def _embedded(path: Path) -> int:
+    """Quantise dynamically: scales fixed on photos were neither faster nor better (docs/bring-your-own-clip.md)."""
     source = path.with_suffix(".fp32.onnx")
     path.rename(source)
     try:
