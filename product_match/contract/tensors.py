@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Dtype(enum.Enum):
         """The name in `config.pbtxt`, where BYTES is spelled TYPE_STRING."""
         return "TYPE_STRING" if self is Dtype.BYTES else f"TYPE_{self.value}"
 
-    @property
+    @cached_property
     def numpy(self) -> np.dtype[np.generic]:
         """The numpy dtype; BYTES are object arrays of `bytes`, never `np.bytes_`, which strips trailing zeros."""
         return _NUMPY[self]
@@ -62,6 +63,8 @@ class TensorSpec:
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Say whether `shape`, batch axis included, fits this tensor."""
+        if shape[1:] == self.dims:
+            return True
         return len(shape) == len(self.dims) + 1 and all(
             want in (-1, got) for want, got in zip(self.dims, shape[1:], strict=True)
         )

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -73,6 +74,10 @@ class FusedQuery:
 
     def searches(self) -> tuple[Search, ...]:
         """Return what to search: words look at photos and at words, a photo alone at photos."""
+        return self._searches
+
+    @cached_property
+    def _searches(self) -> tuple[Search, ...]:
         among_photos = self._search(IMAGE_VECTOR, self.shares)
         if TEXT not in self.sides:
             return (among_photos,)
