@@ -31,7 +31,8 @@ def starting_generation(state: StateDirectory, encoder_directory: Path, *, is_de
     """
     held = state.generations.current
     own = held.directory if held is not None and is_default else None
-    directory = (own or encoder_directory).resolve()
+    # One that has been moved away may be the default all the same; its identity tells.
+    directory = (own if own is not None and own.is_dir() else encoder_directory).resolve()
     encoder = load_encoder(directory).identity
     state.check_encoder(encoder)
     return Generation(encoder=encoder, directory=directory, name="" if held is None else held.name)

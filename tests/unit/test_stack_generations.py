@@ -174,6 +174,9 @@ def test_a_server_starts_with_the_catalogues_own_encoder(state, tmp_path):
     assert own == Generation(encoder="tiny@ba9876543210", directory=second, name="ba9876543210")
     with pytest.raises(ConfigError, match="holds a catalogue of the encoder tiny@ba9876543210, but this server"):
         starting_generation(state, first, is_default=False)
+    second.rename(tmp_path / "moved")
+    moved = starting_generation(state, tmp_path / "moved", is_default=True)
+    assert moved == Generation(encoder="tiny@ba9876543210", directory=tmp_path / "moved", name="ba9876543210")
 
 
 def test_models_are_assembled_with_the_settings_of_their_generation(state, tmp_path):
