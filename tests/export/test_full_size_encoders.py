@@ -32,6 +32,8 @@ from product_match.contract.errors import EngineError
 from tests.export.conftest import Built, built
 from tests.fakes import checkpoints
 
+pytestmark = pytest.mark.timeout(900)  # exporting a ViT-L/14 takes minutes on a busy machine
+
 FAMILY = ClipFamily()
 RULES = ImageRules(
     image_size_px=224,
