@@ -27,7 +27,8 @@ from benchmarks.pattern_processes import Deployment, Processes
 from product_match.contract.encoder import load_encoder
 from product_match.contract.products import product_words
 from product_match.repository.assembly import assemble_repository
-from product_match.stack.local import LocalStack, StackSettings
+from product_match.stack.local import LocalStack
+from product_match.stack.stack_settings import StackSettings
 from product_match_client.bench import processes
 from product_match_client.bench.inputs import Inputs, photo_files, varied_photos, varied_texts
 from product_match_client.bench.messages import Kind

@@ -14,8 +14,9 @@ from product_match.contract.errors import ConfigError, StackError
 from product_match.contract.options import header_pattern
 from product_match.stack import documents, triton
 from product_match.stack.flags import Listener
-from product_match.stack.local import LocalStack, StackSettings
+from product_match.stack.local import LocalStack
 from product_match.stack.ports import PortRequest, choose_ports
+from product_match.stack.stack_settings import StackSettings
 
 
 @pytest.fixture(scope="module")

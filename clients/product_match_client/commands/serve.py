@@ -104,7 +104,8 @@ def open_stack(arguments: argparse.Namespace, console: Console) -> Any:
     try:
         from product_match.repository.shipped import shipped_adapters
         from product_match.stack.generations import read_generations
-        from product_match.stack.local import LocalStack, StackSettings
+        from product_match.stack.local import LocalStack
+        from product_match.stack.stack_settings import StackSettings
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"the local stack needs more than the client ({error}); install it with "
