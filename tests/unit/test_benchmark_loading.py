@@ -19,12 +19,15 @@ from benchmarks.loading.__main__ import clean
 from benchmarks.loading.catalogue import GeneratedCatalogue
 from benchmarks.loading.filling import fill
 from benchmarks.loading.memory import MemoryWatch, disk_mb, peak_bytes
+from benchmarks.loading.other_encoder import other_encoder
 from benchmarks.loading.report import table
 from benchmarks.loading.run import SAMPLE
 from benchmarks.loading.searching import SearchLoad, quantile, sample_queries
+from benchmarks.serving import PROJECT
 from product_match.catalogue.documents import open_documents
 from product_match.catalogue.records import ProductWrite, unpack_vector
 from product_match.catalogue.writing import write_products
+from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, StackError, UnavailableError
 from product_match.contract.products import point_id
 from product_match_client.requests import Query
@@ -199,6 +202,35 @@ def test_the_table_holds_what_was_measured_and_leaves_out_what_was_not():
     assert "| search before | 10 requests, 0 failed, p50 5.0 ms, p99 9.0 ms |" in text
     assert "| peak memory: retrieval | 150.0 MB |" in text
     assert table({}).count("\n") == 2
+
+
+CHANGE = {"command_s": 9.5, "products": 2000, "embedded": 1990, "reused": 10, "held_s": 1.1}
+SEARCHED = {"requests": 10, "failed": 0}
+REINDEX = {
+    "plan": {"reindex": True},
+    **{"reindex": CHANGE, "rollback": CHANGE, "search_during_reindex": SEARCHED},
+    **{"search_during_rollback": SEARCHED, "search_after_rollback": SEARCHED},
+}
+
+
+def test_a_change_of_encoder_is_in_the_table_and_has_to_be_as_clean():
+    report = {**REPORT, **REINDEX}
+    row = "| `reindex` | 9.5 s, 2,000 products, 1,990 embedded, 10 carried over, writes held for 1.1 s |"
+    assert row in table(report)
+    assert "| search during rollback | 10 requests, 0 failed,  |" in table(report)
+    assert clean(report)
+    assert not clean({**report, "search_during_reindex": {"requests": 10, "failed": 1}})
+    assert not clean({**REPORT, "plan": {"reindex": True}})
+
+
+def test_the_encoder_to_change_to_is_the_same_network_under_another_revision(tmp_path):
+    first = PROJECT / "demo_clip" / "embedded"
+    second = other_encoder(first, tmp_path / "other")
+    one, other = load_encoder(first), load_encoder(second)
+    assert one.revision != other.revision
+    assert len(one.revision) == len(other.revision)
+    assert dataclasses.replace(other, name=one.name, revision=one.revision) == one
+    assert (second / "image_encoder.onnx").read_bytes() == (first / "image_encoder.onnx").read_bytes()
 
 
 @pytest.mark.parametrize(
