@@ -208,8 +208,11 @@ CHANGE = {"command_s": 9.5, "products": 2000, "embedded": 1990, "reused": 10, "h
 SEARCHED = {"requests": 10, "failed": 0}
 REINDEX = {
     "plan": {"reindex": True},
-    **{"reindex": CHANGE, "rollback": CHANGE, "search_during_reindex": SEARCHED},
-    **{"search_during_rollback": SEARCHED, "search_after_rollback": SEARCHED},
+    "reindex": CHANGE,
+    "rollback": CHANGE,
+    "search_during_reindex": SEARCHED,
+    "search_during_rollback": SEARCHED,
+    "search_after_rollback": SEARCHED,
 }
 
 
