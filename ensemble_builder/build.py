@@ -284,10 +284,10 @@ def encoder_spec(
 
 
 def _share(directory: Path, checkpoint: Checkpoint) -> None:
-    if len(checkpoint.weight_files) != 1:
+    if len(checkpoint.weight_files) != 1 or not checkpoint.has_safetensors:
         raise BuildError(
-            f"checkpoint {checkpoint.directory}: --share-weights needs one weight file, this has "
-            f"{len(checkpoint.weight_files)}; leave the flag out"
+            f"checkpoint {checkpoint.directory}: --share-weights needs one safetensors file, this has "
+            f"{', '.join(path.name for path in checkpoint.weight_files)}; leave the flag out"
         )
     weights = directory / SHARED_WEIGHTS_FILE
     shutil.copyfile(checkpoint.weight_files[0], weights)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import struct
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +19,15 @@ logger = logging.getLogger(__name__)
 
 CONFIG_FILE: Final = "config.json"
 PREPROCESSOR_FILE: Final = "preprocessor_config.json"
+PROCESSOR_FILE: Final = "processor_config.json"
+"""Where transformers 5 writes the image processor, among others."""
 TOKENIZER_CONFIG_FILE: Final = "tokenizer_config.json"
 WEIGHTS_FILE: Final = "model.safetensors"
 WEIGHTS_INDEX_FILE: Final = "model.safetensors.index.json"
+PICKLED_FILE: Final = "pytorch_model.bin"
+"""All that older models of the hub have. Only tensors are read from it; no code in it is run."""
 HUB_FILES: Final = ("*.json", "*.txt", "*.model", "*.safetensors")
-"""What is fetched from the hub: no pickled weights."""
+"""What is fetched from the hub; where there are no safetensors, PICKLED_FILE too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +39,9 @@ class Checkpoint:
         name: Short name, which the encoder keeps.
         source: What the user gave: a folder or a hub id.
         config: Content of config.json.
-        preprocessor: Content of preprocessor_config.json.
-        weight_files: The safetensors files, in the order of their names.
+        preprocessor: How the image processor is made.
+        preprocessor_file: Name of the file that says so.
+        weight_files: The safetensors files, in the order of their names, or one of pickled tensors.
         tokenizer_class: From tokenizer_config.json, where there is one.
     """
 
@@ -46,6 +52,12 @@ class Checkpoint:
     preprocessor: Mapping[str, Any]
     weight_files: tuple[Path, ...]
     tokenizer_class: str = ""
+    preprocessor_file: str = PREPROCESSOR_FILE
+
+    @property
+    def has_safetensors(self) -> bool:
+        """Whether the weights are safetensors."""
+        return self.weight_files[0].suffix == ".safetensors"
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -72,10 +84,13 @@ def open_checkpoint(source: str, name: str | None = None) -> Checkpoint:
     if not directory.is_dir():
         directory = _download(source)
     config = _json_object(directory, CONFIG_FILE)
-    preprocessor = _json_object(directory, PREPROCESSOR_FILE)
+    preprocessor, preprocessor_file = _preprocessor(directory)
     weight_files = _weight_files(directory)
     for path in weight_files:
-        check_safetensors(path)
+        if path.name == PICKLED_FILE:
+            _check_pickled(path)
+        else:
+            check_safetensors(path)
     short = name or (Path(source).resolve().name if Path(source).is_dir() else source.rsplit("/", 1)[-1])
     return Checkpoint(
         directory=directory,
@@ -83,9 +98,19 @@ def open_checkpoint(source: str, name: str | None = None) -> Checkpoint:
         source=source,
         config=config,
         preprocessor=preprocessor,
+        preprocessor_file=preprocessor_file,
         weight_files=weight_files,
         tokenizer_class=_tokenizer_class(directory),
     )
+
+
+def _preprocessor(directory: Path) -> tuple[dict[str, Any], str]:
+    """Read the image processor where transformers does: as a part of the newer file, else from its own."""
+    if (directory / PROCESSOR_FILE).is_file():
+        part = _json_object(directory, PROCESSOR_FILE).get("image_processor")
+        if isinstance(part, dict):
+            return part, PROCESSOR_FILE
+    return _json_object(directory, PREPROCESSOR_FILE), PREPROCESSOR_FILE
 
 
 def _tokenizer_class(directory: Path) -> str:
@@ -104,7 +129,10 @@ def _download(source: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(source, allow_patterns=list(HUB_FILES)))
+        directory = Path(snapshot_download(source, allow_patterns=list(HUB_FILES)))
+        if not any(directory.glob("*.safetensors")):
+            directory = Path(snapshot_download(source, allow_patterns=[*HUB_FILES, PICKLED_FILE]))
+        return directory
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"checkpoint {source}: there is no such folder, and the hub did not give a model of this name "
@@ -133,9 +161,11 @@ def _weight_files(directory: Path) -> tuple[Path, ...]:
     if (directory / WEIGHTS_FILE).is_file():
         return (directory / WEIGHTS_FILE,)
     if not (directory / WEIGHTS_INDEX_FILE).is_file():
+        if (directory / PICKLED_FILE).is_file():
+            return (directory / PICKLED_FILE,)
         raise CheckpointError(
-            f"checkpoint {directory}: {WEIGHTS_FILE} is missing; weights are read from safetensors only, so convert "
-            "pytorch_model.bin with `model.save_pretrained(...)` first"
+            f"checkpoint {directory}: {WEIGHTS_FILE} is missing, and so is {PICKLED_FILE}; download the weights "
+            "too, or save them with `model.save_pretrained(...)`"
         )
     index = _json_object(directory, WEIGHTS_INDEX_FILE)
     names = sorted(set(index.get("weight_map", {}).values()))
@@ -146,6 +176,14 @@ def _weight_files(directory: Path) -> tuple[Path, ...]:
             "there; download the checkpoint again"
         )
     return tuple(directory / name for name in names)
+
+
+def _check_pickled(path: Path) -> None:
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            f"{path}: damaged, or written by a torch before 1.6; download it again, or convert it with "
+            "`model.save_pretrained(...)`"
+        )
 
 
 def read_safetensors_header(path: Path) -> tuple[dict[str, Any], int]:

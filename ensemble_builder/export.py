@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import pickle
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import onnx
 import torch
 from torch import nn
 
-from ensemble_builder.checkpoint import Checkpoint
+from ensemble_builder.checkpoint import PICKLED_FILE, Checkpoint
 from ensemble_builder.towers import ATTENTION
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import CheckpointError
@@ -43,9 +44,15 @@ def load_model(checkpoint: Checkpoint) -> Any:
             dtype=torch.float32,
             attn_implementation=ATTENTION,
             local_files_only=True,
-            use_safetensors=True,
+            use_safetensors=checkpoint.has_safetensors,
+            weights_only=True,
             output_loading_info=True,
         )
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"checkpoint {checkpoint.directory}: {PICKLED_FILE} holds more than tensors, which may be code and is "
+            "not loaded; if you trust it, load it yourself and save it with `model.save_pretrained(...)`"
+        ) from error
     except (RuntimeError, ValueError, KeyError, OSError, TypeError) as error:
         raise CheckpointError(
             f"checkpoint {checkpoint.directory}: transformers cannot load it "

@@ -79,8 +79,9 @@ class Family(ABC):
         size = (checkpoint.config.get("vision_config") or {}).get("image_size", 224)
         if size != rules.image_size_px:
             raise CheckpointError(
-                f"checkpoint {checkpoint.directory}: preprocessor_config.json makes images of {rules.image_size_px} "
-                f"pixels, and the image tower in config.json takes {size}; the two files must belong together"
+                f"checkpoint {checkpoint.directory}: {checkpoint.preprocessor_file} makes images of "
+                f"{rules.image_size_px} pixels, and the image tower in config.json takes {size}; the two files "
+                "must belong together"
             )
 
     @abstractmethod
@@ -132,7 +133,7 @@ def triple(checkpoint: Checkpoint, field: str) -> tuple[float, float, float]:
     value = checkpoint.preprocessor.get(field)
     if not isinstance(value, list) or len(value) != 3 or not all(isinstance(v, int | float) for v in value):
         raise CheckpointError(
-            f"checkpoint {checkpoint.directory}: preprocessor_config.json needs {field} with 3 numbers, "
+            f"checkpoint {checkpoint.directory}: {checkpoint.preprocessor_file} needs {field} with 3 numbers, "
             f"got {value!r:.80}"
         )
     return float(value[0]), float(value[1]), float(value[2])
@@ -149,8 +150,8 @@ def side(checkpoint: Checkpoint, field: str, value: object) -> int:
         value = sides.pop() if len(sides) == 1 else value
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise CheckpointError(
-            f"checkpoint {checkpoint.directory}: preprocessor_config.json has {field} {value!r:.80}; one side in "
-            "pixels is needed, for square images"
+            f"checkpoint {checkpoint.directory}: {checkpoint.preprocessor_file} has {field} {value!r:.80}; one side "
+            "in pixels is needed, for square images"
         )
     return value
 
@@ -160,7 +161,7 @@ def interpolation(checkpoint: Checkpoint, default: int = 3) -> Interpolation:
     number = checkpoint.preprocessor.get("resample", default)
     if number not in _INTERPOLATION:
         raise CheckpointError(
-            f"checkpoint {checkpoint.directory}: preprocessor_config.json has resample {number!r}; "
+            f"checkpoint {checkpoint.directory}: {checkpoint.preprocessor_file} has resample {number!r}; "
             f"known are {', '.join(f'{k} ({v})' for k, v in _INTERPOLATION.items())}"
         )
     return _INTERPOLATION[number]

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ensemble_builder.checkpoint import PREPROCESSOR_FILE, Checkpoint
+from ensemble_builder.checkpoint import Checkpoint
 from ensemble_builder.embeddings import Encoders
 from ensemble_builder.family import Family, ImageRules
 from ensemble_builder.parity import COSINE_LIMITS, cosines, refuse_failures
@@ -128,8 +128,8 @@ def load_image_processor(checkpoint: Checkpoint) -> Any:
         )
     except (ValueError, OSError, KeyError, TypeError, ImportError) as error:
         raise CheckpointError(
-            f"checkpoint {checkpoint.directory}: transformers cannot make an image processor of {PREPROCESSOR_FILE} "
-            f"({str(error).strip().splitlines()[0]:.300})"
+            f"checkpoint {checkpoint.directory}: transformers cannot make an image processor of "
+            f"{checkpoint.preprocessor_file} ({str(error).strip().splitlines()[0]:.300})"
         ) from error
 
 

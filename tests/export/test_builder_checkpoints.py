@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import struct
 
 import huggingface_hub
 import pytest
 import safetensors.torch
 import torch
+import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from ensemble_builder.checkpoint import HUB_FILES, open_checkpoint
+from ensemble_builder.clip import ClipFamily
 from ensemble_builder.export import load_model
+from ensemble_builder.preprocessing_parity import load_image_processor
 from product_match.contract.errors import CheckpointError
+
+
+@pytest.fixture
+def pickled_checkpoint(broken_checkpoint):
+    """The tiny CLIP with its weights as torch.save writes them."""
+    path = broken_checkpoint / "model.safetensors"
+    torch.save(safetensors.torch.load_file(path), broken_checkpoint / "pytorch_model.bin")
+    path.unlink()
+    return broken_checkpoint
 
 
 def test_a_whole_folder_is_a_checkpoint_named_after_itself(clip_checkpoint):
@@ -52,6 +65,18 @@ def test_a_hub_id_is_fetched_without_pickled_weights(monkeypatch, clip_checkpoin
     assert not any("bin" in pattern for pattern in HUB_FILES)
 
 
+def test_a_hub_model_without_safetensors_is_fetched_with_what_it_has(monkeypatch, pickled_checkpoint):
+    asked = []
+
+    def download(source, allow_patterns):
+        asked.append(allow_patterns)
+        return str(pickled_checkpoint)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert not open_checkpoint("openai/clip-vit-base-patch32").has_safetensors
+    assert asked == [list(HUB_FILES), [*HUB_FILES, "pytorch_model.bin"]]
+
+
 @pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
 def test_a_missing_file_is_named(broken_checkpoint, file):
     (broken_checkpoint / file).unlink()
@@ -71,12 +96,63 @@ def test_a_json_file_that_holds_no_object_is_named(broken_checkpoint):
         open_checkpoint(str(broken_checkpoint))
 
 
-def test_missing_weights_are_named_and_pickles_are_not_read(broken_checkpoint):
-    (broken_checkpoint / "model.safetensors").rename(broken_checkpoint / "pytorch_model.bin")
-    with pytest.raises(
-        CheckpointError, match=r"model.safetensors is missing; weights are read from safetensors only"
-    ):
+def test_missing_weights_are_named(broken_checkpoint):
+    (broken_checkpoint / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"model.safetensors is missing, and so is pytorch_model.bin; download"):
         open_checkpoint(str(broken_checkpoint))
+
+
+def test_pickled_tensors_are_the_same_weights(pickled_checkpoint, clip_checkpoint):
+    found, wanted = (load_model(open_checkpoint(str(path))) for path in (pickled_checkpoint, clip_checkpoint))
+    torch.testing.assert_close(found.state_dict(), wanted.state_dict(), rtol=0, atol=0)
+
+
+def test_pickled_weights_that_were_cut_off_are_named(pickled_checkpoint):
+    path = pickled_checkpoint / "pytorch_model.bin"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(
+        CheckpointError, match=r"pytorch_model.bin: damaged, or written by a torch before 1.6; download"
+    ):
+        open_checkpoint(str(pickled_checkpoint))
+
+
+class Harmful:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
+
+
+def test_code_in_pickled_weights_is_refused_and_not_run(pickled_checkpoint, tmp_path):
+    torch.save({"x": Harmful(tmp_path / "run")}, pickled_checkpoint / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pytorch_model.bin holds more than tensors, which may be code and is"):
+        load_model(open_checkpoint(str(pickled_checkpoint)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_image_processor_is_found_where_transformers_5_writes_it(broken_checkpoint):
+    before = ClipFamily().image_rules(open_checkpoint(str(broken_checkpoint)))
+    image = transformers.AutoImageProcessor.from_pretrained(broken_checkpoint, backend="pil")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(broken_checkpoint)
+    (broken_checkpoint / "preprocessor_config.json").unlink()
+    transformers.CLIPProcessor(image, tokenizer).save_pretrained(broken_checkpoint)
+    assert not (broken_checkpoint / "preprocessor_config.json").exists()
+    checkpoint = open_checkpoint(str(broken_checkpoint))
+    assert ClipFamily().image_rules(checkpoint) == before
+    assert load_image_processor(checkpoint).to_dict() == image.to_dict()
+    path = broken_checkpoint / "processor_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "image_processor": {**config["image_processor"], "image_std": [1]}}))
+    with pytest.raises(CheckpointError, match=r"processor_config.json needs image_std with 3 numbers, got \[1\]"):
+        ClipFamily().image_rules(open_checkpoint(str(broken_checkpoint)))
+
+
+def test_a_processor_file_of_the_older_kind_is_left_alone(broken_checkpoint):
+    (broken_checkpoint / "processor_config.json").write_text('{"processor_class": "CLIPProcessor"}')
+    assert open_checkpoint(str(broken_checkpoint)).preprocessor_file == "preprocessor_config.json"
 
 
 def test_weights_in_parts_are_found_and_a_missing_part_is_named(broken_checkpoint):

@@ -203,11 +203,15 @@ def test_shared_weights_give_the_same_embeddings_from_one_file(clip_checkpoint, 
     np.testing.assert_array_equal(whole.image({"pixel_values": pixels}), shared.image({"pixel_values": pixels}))
 
 
-def test_weights_in_parts_cannot_be_shared(clip_checkpoint, tmp_path):
+def test_weights_in_parts_or_pickled_cannot_be_shared(clip_checkpoint, tmp_path):
     checkpoint = open_checkpoint(str(clip_checkpoint))
-    parts = dataclasses.replace(checkpoint, weight_files=checkpoint.weight_files * 2)
-    with pytest.raises(BuildError, match=r"--share-weights needs one weight file, this has 2; leave the flag out"):
-        building._share(tmp_path, parts)
+    for files, words in (
+        (checkpoint.weight_files * 2, "model.safetensors, model.safetensors"),
+        ((clip_checkpoint / "pytorch_model.bin",), "pytorch_model.bin"),
+    ):
+        other = dataclasses.replace(checkpoint, weight_files=files)
+        with pytest.raises(BuildError, match=rf"--share-weights needs one safetensors file, this has {words}; leave"):
+            building._share(tmp_path, other)
 
 
 def test_weights_past_the_limit_of_one_file_go_beside_it(clip_copy, monkeypatch):
