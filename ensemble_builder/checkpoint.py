@@ -26,8 +26,8 @@ WEIGHTS_FILE: Final = "model.safetensors"
 WEIGHTS_INDEX_FILE: Final = "model.safetensors.index.json"
 PICKLED_FILE: Final = "pytorch_model.bin"
 """All that older models of the hub have. Only tensors are read from it; no code in it is run."""
-HUB_FILES: Final = ("*.json", "*.txt", "*.model", "*.safetensors")
-"""What is fetched from the hub; where there are no safetensors, PICKLED_FILE too."""
+HUB_FILES: Final = ("*.json", "*.txt", "*.model", "model*.safetensors")
+"""What is fetched from the hub, without copies of the weights for other programs; where there are no safetensors, PICKLED_FILE too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ def _download(source: str) -> Path:
 
     try:
         directory = Path(snapshot_download(source, allow_patterns=list(HUB_FILES)))
-        if not any(directory.glob("*.safetensors")):
+        if not any(directory.glob("model*.safetensors")):
             directory = Path(snapshot_download(source, allow_patterns=[*HUB_FILES, PICKLED_FILE]))
         return directory
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
