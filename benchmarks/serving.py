@@ -203,7 +203,8 @@ class Command:
             )
         except subprocess.TimeoutExpired as error:
             raise StackError(f"`{' '.join(line)}` did not end within {timeout_s:g} s") from error
-        if done.returncode not in accept:
+        # Exit code 1 is also that of a command that found something, which it then prints.
+        if done.returncode not in accept or (done.returncode and not done.stdout):
             raise StackError(f"`{' '.join(line)}` ended with {done.returncode}: {done.stderr[-2000:]}")
         return done.stdout
 

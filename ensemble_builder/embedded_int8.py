@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnxruntime import quantization

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
+
+from product_match.contract.errors import UnavailableError
+
+T = TypeVar("T")
 
 FIRST_WAIT_S: Final = 0.1
 LONGEST_WAIT_S: Final = 5.0
@@ -39,3 +44,28 @@ class Patience:
     def exhausted(self) -> bool:
         """Say whether the server has been away for longer than anyone should wait."""
         return self._clock() - self._answered > self.give_up_after_s
+
+
+def until_answered(ask: Callable[[], T], give_up_after_s: float, waiting: Callable[[str], None]) -> T:
+    """Ask a server again and again while it is away or busy, and return its answer.
+
+    Args:
+        ask: Asks once; asking again has to be safe.
+        give_up_after_s: Longest time without an answer.
+        waiting: Hears, once, why it takes longer.
+
+    Raises:
+        UnavailableError: It has not answered for that long.
+    """
+    patience = Patience(give_up_after_s)
+    attempt = 0
+    while True:
+        try:
+            return ask()
+        except UnavailableError as error:
+            if patience.exhausted():
+                raise
+            attempt += 1
+            if attempt == 1:
+                waiting(str(error))
+            time.sleep(backoff_s(attempt, random.random()))

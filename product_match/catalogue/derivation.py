@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,8 @@ from product_match.stores.edge_index import EdgeIndex
 from product_match.stores.vector_index import GRAPH_THRESHOLD
 
 PAGE_SIZE: Final = 200
-_NICENESS: Final = 10
+_NICENESS: Final = 15
+_LONGEST_PAUSE_S: Final = 0.25
 STORE_TIMEOUT_S: Final = 30.0
 """A server's own limit is for requests that somebody waits for; here a busy store is waited for."""
 
@@ -31,10 +33,16 @@ STORE_TIMEOUT_S: Final = 30.0
 def derive(documents: DocumentStore, index: EdgeIndex, *, graph_threshold: int = GRAPH_THRESHOLD) -> int:
     """Fill `index` with the points of all documents and return how many there are."""
     points = 0
-    for page in documents.walk(LIVE, POINT_FIELDS, page_size=PAGE_SIZE):
+    pages = documents.walk(LIVE, POINT_FIELDS, page_size=PAGE_SIZE)
+    started = time.monotonic()
+    for page in pages:
+        read_s = time.monotonic() - started
         index.upsert([vector_point(document) for document in page])
         points += len(page)
         _report("loading", points)
+        # The document store answers nobody else while it reads a page: searches get their turn in between.
+        time.sleep(min(read_s, _LONGEST_PAUSE_S))
+        started = time.monotonic()
     if points >= graph_threshold:
         _report("building the graph", points)
         index.optimize()
@@ -45,7 +53,7 @@ def derive(documents: DocumentStore, index: EdgeIndex, *, graph_threshold: int =
 def main(arguments: Sequence[str]) -> int:
     """Derive the shard that the arguments name."""
     (shard,) = arguments
-    os.nice(_NICENESS)
+    _give_way()
     try:
         serving = ServingSettings.from_environment(os.environ)
         settings = dataclasses.replace(serving, store_timeout_s=STORE_TIMEOUT_S)
@@ -59,6 +67,13 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def _give_way() -> None:
+    """Leave the processor to whoever serves: come last, and do not interrupt a process that wakes up."""
+    os.nice(_NICENESS)
+    if hasattr(os, "SCHED_BATCH"):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _report(stage: str, points: int) -> None:

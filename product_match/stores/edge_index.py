@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -236,7 +237,10 @@ def edge_config(dimension: int, names: Sequence[str] = ENGINE_VECTOR_NAMES) -> q
         for name in names
     }
     graph = qdrant_edge.HnswIndexConfig(
-        m=HNSW_LINKS, ef_construct=HNSW_SEARCH_WIDTH, full_scan_threshold=FULL_SCAN_KB
+        m=HNSW_LINKS,
+        ef_construct=HNSW_SEARCH_WIDTH,
+        full_scan_threshold=FULL_SCAN_KB,
+        max_indexing_threads=max(1, (os.cpu_count() or 2) // 2),  # the other half is for those who search
     )
     # Whether there is a graph is decided by who calls `optimize`, not by the size of a segment.
     optimizers = qdrant_edge.EdgeOptimizersConfig(indexing_threshold=1)

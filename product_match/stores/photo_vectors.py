@@ -1,8 +1,8 @@
 """How the vectors of a product's photos lie in an engine.
 
 The first photo's is the plain vector `image`. The others are the rows of the multivector `images`, which a product of
-one photo does not have: an engine takes three to four times as long to compare with a multivector of one row as with
-a plain vector (Qdrant Edge, 20,000 x 256 one by one: 3.6 ms and 1.0 ms), and most products have one photo.
+one photo does not have: an engine takes longer to compare with a multivector of one row than with a plain vector
+(`benchmarks.photo_vectors` measures it), and most products have one photo.
 
 A search among photos is therefore two, of which the better score counts for each product.
 """

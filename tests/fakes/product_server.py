@@ -27,6 +27,7 @@ class ProductServer:
         rebuild: How a rebuild stands, one after another; the last stays.
         change: How a change of encoder stands, in the same way; None stands for a server that is away.
         asked: What changes of encoder were asked for.
+        busy: Times that `status` and `verify` are not answered.
         refuse: HTTP status and message by product id, for products that are not taken.
     """
 
@@ -40,6 +41,7 @@ class ProductServer:
         self.asked: list[str] = []
         self.refuse: dict[str, tuple[int, str]] = {}
         self.waited: list[bool] = []
+        self.busy = 0
         self._lock = threading.Lock()
 
     def __call__(self, model: str, columns: dict[str, list[bytes]], parameters: dict[str, object]) -> list[bytes]:
@@ -175,6 +177,7 @@ class ProductServer:
         return {"deleted": len(keys), "more": filter is not None and len(keys) == 2}
 
     def _verify(self, repair: bool, **continued: object) -> dict[str, Any]:
+        self._answer_if_free()
         if "continue" not in continued:
             return {"done": False, "report": {}, "continue": {"at": 1}}
         report = self.report.pop(0) if len(self.report) > 1 else self.report[0]
@@ -190,7 +193,13 @@ class ProductServer:
     def _rollback(self) -> dict[str, Any]:
         return self._reindex("before")
 
+    def _answer_if_free(self) -> None:
+        if self.busy:
+            self.busy -= 1
+            raise RefusedError(503, grpc.StatusCode.UNAVAILABLE, "the owner of the index does not answer; try again")
+
     def _status(self) -> dict[str, Any]:
+        self._answer_if_free()
         status: dict[str, Any] = {
             "products": len(self.entries),
             "rebuild": self.rebuild.pop(0) if len(self.rebuild) > 1 else self.rebuild[0],

@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from product_match.contract.errors import ConfigError, ProductMatchError
-from product_match_client import arguments
+from product_match_client import arguments, retrying
 from product_match_client.command import COMMANDS, build_parser, main
-from product_match_client.commands import rebuild
+from product_match_client.commands import rebuild, verify
 from tests.fakes.product_server import product_server
 from tests.fakes.terminals import Terminal
 
@@ -436,6 +436,31 @@ def test_a_rebuild_is_followed_to_its_end(full_shop, monkeypatch):
     code, _, err = full_shop.run("rebuild")
     assert code == 1
     assert "the rebuild did not end well ({'state': 'failed', 'reason': 'disk'}); the old index stays" in err
+
+
+def test_a_rebuild_is_followed_through_a_server_that_is_busy_for_a_while(full_shop, monkeypatch):
+    monkeypatch.setattr(rebuild, "POLL_S", 0)
+    monkeypatch.setattr(retrying, "backoff_s", lambda attempt, chance: 0.0)
+    full_shop.server.busy = 3
+    code, out, err = full_shop.run("rebuild", person=True)
+    assert (code, out) == (0, "points 3, seconds 0.5\n")
+    assert err.count("waiting for the server: ") == 1
+    full_shop.server.busy = 10**6
+    monkeypatch.setattr(rebuild, "GIVE_UP_AFTER_S", -1.0)
+    code, _, err = full_shop.run("rebuild")
+    assert code == 1
+    assert "the owner of the index does not answer; try again" in err
+
+
+def test_a_comparison_goes_on_through_a_server_that_is_busy_for_a_while(full_shop, monkeypatch):
+    monkeypatch.setattr(retrying, "backoff_s", lambda attempt, chance: 0.0)
+    full_shop.server.busy = 3
+    code, _, err = full_shop.run("verify")
+    assert code == 0
+    assert err.count("waiting for the server: ") == 1
+    full_shop.server.busy = 10**6
+    monkeypatch.setattr(verify, "GIVE_UP_AFTER_S", -1.0)
+    assert full_shop.run("verify")[0] == 1
 
 
 def test_a_drop_asks_and_takes_only_the_name_for_an_answer(full_shop):

@@ -9,8 +9,11 @@ from typing import Any, Final
 from product_match.contract.errors import ProductMatchError
 from product_match_client.arguments import add_command, open_client
 from product_match_client.output import Console
+from product_match_client.retrying import until_answered
 
 POLL_S: Final = 0.2
+GIVE_UP_AFTER_S: Final = 120.0
+"""Longest time without an answer: the rebuild goes on in the server, which may be busy."""
 
 
 def register(subparsers: Any) -> None:
@@ -34,7 +37,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 stage = str(state.get("stage"))
                 console.note(f"rebuild: {stage}")
             time.sleep(POLL_S)
-            state = client.status().get("rebuild", {})
+            status = until_answered(
+                client.status, GIVE_UP_AFTER_S, lambda why: console.note(f"waiting for the server: {why}")
+            )
+            state = status.get("rebuild", {})
     if state.get("state") != "done":
         raise ProductMatchError(f"the rebuild did not end well ({state}); the old index stays, see the server's log")
     if arguments.json or not console.for_person:

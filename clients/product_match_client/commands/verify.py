@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
+from product_match_client import conversations
 from product_match_client.arguments import add_command, open_client
+from product_match_client.client import ProductMatchClient
 from product_match_client.output import Column, Console
+from product_match_client.retrying import until_answered
+
+GIVE_UP_AFTER_S: Final = 60.0
+"""Longest time without an answer: a large catalogue is compared in many steps, and one may meet a busy server."""
 
 COLUMNS = (Column(title="what"), Column(title="number", right=True), Column(title="such as", elastic=True))
 
@@ -27,16 +34,32 @@ def register(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Verify, and print the report."""
     with open_client(arguments) as client:
-        report = client.verify(repair=arguments.repair)
+        report = _verify(client, console, repair=arguments.repair)
         if arguments.repair and not report.get("in_step"):
             # What was found counts as found; whether it is mended, a second look tells.
             repaired = report.get("repaired", 0)
-            report = {**client.verify(), "repaired": repaired}
+            report = {**_verify(client, console, repair=False), "repaired": repaired}
     if arguments.json or not console.for_person:
         console.json(report)
     else:
         print_report(report, console)
     return 0 if report.get("in_step") else 1
+
+
+def _verify(client: ProductMatchClient, console: Console, *, repair: bool) -> dict[str, Any]:
+    """Compare to the end, in steps, each of which is asked for again while the server is busy."""
+    conversation = conversations.verify(repair)
+    command = next(conversation)
+    while True:
+        answer = until_answered(
+            partial(client.catalogue, command),
+            GIVE_UP_AFTER_S,
+            lambda why: console.note(f"waiting for the server: {why}"),
+        )
+        try:
+            command = conversation.send(answer)
+        except StopIteration as end:
+            return dict(end.value)
 
 
 def print_report(report: Mapping[str, Any], console: Console) -> None:
