@@ -27,7 +27,7 @@ WEIGHTS_INDEX_FILE: Final = "model.safetensors.index.json"
 PICKLED_FILE: Final = "pytorch_model.bin"
 """All that older models of the hub have. Only tensors are read from it; no code in it is run."""
 HUB_FILES: Final = ("*.json", "*.txt", "*.model", "model*.safetensors")
-"""What is fetched from the hub, copies for other programs left out; where there are no safetensors, PICKLED_FILE too."""
+"""What is fetched from the hub, no copies for other programs; PICKLED_FILE too where there are no safetensors."""
 
 
 @dataclass(frozen=True, kw_only=True)
