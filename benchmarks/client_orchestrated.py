@@ -25,7 +25,7 @@ from pymongo import AsyncMongoClient
 from tritonclient.http import InferInput, InferRequestedOutput
 from tritonclient.http.aio import InferenceServerClient
 
-from product_match.contract.encoder import EncoderSpec
+from product_match.contract.encoder import EncoderSpec, load_encoder
 from product_match.contract.limits import DEFAULT_TOP_K
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
@@ -48,23 +48,28 @@ instance_group {{ count: 1 kind: KIND_CPU }}
 dynamic_batching {{ }}
 """
 
-ADAPTER = '''"""The encoder of the client-orchestrated pattern: FP32 pixels, the session settings of ours."""
+ADAPTER = '''"""The encoder of the client-orchestrated pattern: FP32 pixels, the sessions of ours."""
+import dataclasses
+from pathlib import Path
+
 import numpy as np
-import onnxruntime
 import triton_python_backend_utils as pb_utils
+
+from product_match.contract.encoder import load_encoder
+from product_match.contract.models import IMAGE_ENCODER, composing_model
+from product_match.contract.tensors import Dtype
+from product_match.encoding.session import EncoderSession
 
 
 class TritonPythonModel:
     def initialize(self, args):
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession("{onnx}", options, providers=["CPUExecutionProvider"])
+        spec = composing_model(load_encoder(Path("{directory}")), IMAGE_ENCODER)
+        pixels = dataclasses.replace(spec.inputs[0], dtype=Dtype.FP32, dims=(3, *spec.inputs[0].dims[:2]))
+        self._session = EncoderSession(Path("{onnx}"), dataclasses.replace(spec, inputs=(pixels,)))
 
     def execute(self, requests):
         rows = [pb_utils.get_input_tensor_by_name(request, "pixel_values").as_numpy() for request in requests]
-        joined = np.concatenate(rows)
-        runs = np.array_split(joined, -(-len(joined) // 8))
-        embeds = np.concatenate([self._session.run(["image_embeds"], {{"pixel_values": run}})[0] for run in runs])
+        embeds = self._session.encode({{"pixel_values": np.concatenate(rows)}})
         parts = np.split(embeds, np.cumsum([len(row) for row in rows])[:-1])
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor("image_embeds", np.ascontiguousarray(part))])
@@ -80,12 +85,13 @@ class Reads(enum.Enum):
     TOGETHER = "one read for an answer"
 
 
-def add_float_encoder(repository: Path, encoder: EncoderSpec, onnx_file: Path) -> None:
+def add_float_encoder(repository: Path, directory: Path, onnx_file: Path) -> None:
     """Add the pattern's image encoder, which `benchmarks.float_encoder` made, to a model repository."""
+    encoder = load_encoder(directory)
     (repository / FLOAT_ENCODER / "1").mkdir(parents=True)
     text = CONFIGURATION.format(side=encoder.image_size_px, dimension=encoder.embedding_dim)
     (repository / FLOAT_ENCODER / "config.pbtxt").write_text(text, encoding="utf-8")
-    adapter = ADAPTER.format(onnx=onnx_file.resolve())
+    adapter = ADAPTER.format(directory=directory.resolve(), onnx=onnx_file.resolve())
     (repository / FLOAT_ENCODER / "1" / "model.py").write_text(adapter, encoding="utf-8")
 
 

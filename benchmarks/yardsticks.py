@@ -152,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         repository = scratch / "models"
         assemble_repository(PROJECT / "model_repository", encoder, repository)
         if arguments.float_encoder is not None:
-            add_float_encoder(repository, encoder, arguments.float_encoder)
+            add_float_encoder(repository, arguments.encoder, arguments.float_encoder)
         settings = StackSettings(
             encoder_directory=arguments.encoder,
             model_repository=repository,

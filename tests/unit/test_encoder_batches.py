@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import IMAGE_ENCODER, TEXT_ENCODER, composing_model
-from product_match.encoding.session import PHOTOS_PER_RUN, EncoderSession
+from product_match.encoding.session import PHOTOS_PER_RUN, WORDS_PER_RUN, EncoderSession
 from product_match.triton.batches import BatchRequest
 from product_match.triton.services import EncoderService
 from tests.fakes.encoders import encoder_spec
@@ -41,20 +42,27 @@ def test_words_of_each_length_are_encoded_in_one_run_and_answered_in_order():
     assert [answer["text_embeds"][:, 0].tolist() for answer in answers] == [[2.0], [6.0], [6.0, 8.0], [15.0]]
 
 
-def test_more_photos_than_one_run_takes_are_encoded_in_several():
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("rows", [2, PHOTOS_PER_RUN + 3])
+def test_photos_that_several_runs_share_come_back_in_order(threads, rows):
     encoder = load_encoder(DEMO)
-    session = EncoderSession(DEMO / "image_encoder.onnx", composing_model(encoder, IMAGE_ENCODER))
+    session = EncoderSession(DEMO / "image_encoder.onnx", composing_model(encoder, IMAGE_ENCODER), threads)
     side = encoder.image_size_px
-    pixels = np.random.default_rng(3).integers(0, 256, (PHOTOS_PER_RUN + 3, side, side, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(3).integers(0, 256, (rows, side, side, 3), dtype=np.uint8)
     together = session.encode({"pixel_values": pixels})
-    alone = np.concatenate([session.encode({"pixel_values": pixels[row : row + 1]}) for row in range(len(pixels))])
-    assert together.shape == (len(pixels), encoder.embedding_dim)
+    alone = np.concatenate([session.encode({"pixel_values": pixels[row : row + 1]}) for row in range(rows)])
+    assert together.shape == (rows, encoder.embedding_dim)
     assert np.allclose(together, alone, atol=1e-5)
 
 
-def test_many_words_are_one_run():
+@pytest.mark.parametrize("threads", [1, 3])
+def test_words_that_several_runs_share_come_back_in_order(threads):
     encoder = load_encoder(DEMO)
-    session = EncoderSession(DEMO / "text_encoder.onnx", composing_model(encoder, TEXT_ENCODER))
-    rows = np.full((70, 8), encoder.pad_id, np.int32)
-    embeds = session.encode({"input_ids": rows, "eot_index": np.full((70, 1), 2, np.int32)})
-    assert embeds.shape == (70, encoder.embedding_dim)
+    session = EncoderSession(DEMO / "text_encoder.onnx", composing_model(encoder, TEXT_ENCODER), threads)
+    rows = 2 * WORDS_PER_RUN + 5
+    ids = np.random.default_rng(4).integers(5, 2000, (rows, 8), dtype=np.int32)
+    place = np.full((rows, 1), 7, np.int32)
+    together = session.encode({"input_ids": ids, "eot_index": place})
+    alone = [session.encode({"input_ids": ids[n : n + 1], "eot_index": place[n : n + 1]}) for n in range(rows)]
+    assert together.shape == (rows, encoder.embedding_dim)
+    assert np.allclose(together, np.concatenate(alone), atol=1e-5)
