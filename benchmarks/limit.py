@@ -129,17 +129,22 @@ class Limit:
         return rows
 
     def _text_embeds(self, texts: Sequence[bytes], threads: int) -> NDArray[np.float32]:
-        """Encode words, those of each padded length in one run."""
+        """Encode words, those of each padded length together."""
         rows = [self._texts.tokenize([decode_text(text)]) for text in texts]  # each to its own bucket
         embeds = np.empty((len(rows), self.encoder.embedding_dim), np.float32)
-        for length in {row.input_ids.shape[1] for row in rows}:
-            places = [place for place, row in enumerate(rows) if row.input_ids.shape[1] == length]
-            embeds[places] = self._session("text", threads).encode(
+        lengths = [row.input_ids.shape[1] for row in rows]
+        groups = [[place for place, own in enumerate(lengths) if own == length] for length in sorted(set(lengths))]
+        encoded = self._session("text", threads).encode_groups(
+            [
                 {
                     "input_ids": np.concatenate([rows[place].input_ids for place in places]),
                     "eot_index": np.concatenate([rows[place].eot_index for place in places]),
                 }
-            )
+                for places in groups
+            ]
+        )
+        for places, part in zip(groups, encoded, strict=True):
+            embeds[places] = part
         return embeds
 
     def _session(self, side: str, threads: int) -> EncoderSession:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from product_match.contract.errors import ConfigError
 from product_match.contract.models import ModelSpec
+
+Inputs = Mapping[str, NDArray[np.generic]]
 
 PHOTOS_PER_RUN: Final = 8
 """More photos in one run cost more CPU for each, as what lies between two layers no longer fits the caches."""
@@ -47,7 +49,7 @@ class EncoderSession:
         self._shared = _load(path, spec, self._threads) if self._photos and self._threads > 1 else self._single
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="encode") if self._threads > 1 else None
 
-    def encode(self, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+    def encode(self, inputs: Inputs) -> NDArray[np.float32]:
         """Encode one batch.
 
         Args:
@@ -56,31 +58,50 @@ class EncoderSession:
         Returns:
             [n, D] float32, each row's L2 norm 1.
         """
-        rows = len(next(iter(inputs.values())))
-        if self._photos and rows < self._threads:
-            return self._run(self._shared, dict(inputs))
-        runs = self._runs(rows)
+        return self.encode_groups([inputs])[0]
+
+    def encode_groups(self, groups: Sequence[Inputs]) -> list[NDArray[np.float32]]:
+        """Encode several batches side by side, such as words of different padded lengths.
+
+        Args:
+            groups: For each batch the model's input tensors, batch axis first.
+
+        Returns:
+            What `encode` returns for each batch.
+        """
+        if len(groups) == 1 and self._photos and _rows(groups[0]) < self._threads:
+            return [self._run(self._shared, groups[0])]
+        parts = [self._parts(group) for group in groups]
+        together = [part for group in parts for part in group]
+        if self._pool is None or len(together) == 1:
+            found = iter([self._run(self._single, part) for part in together])
+        else:
+            found = iter(list(self._pool.map(lambda part: self._run(self._single, part), together)))
+        runs = [[next(found) for _ in group] for group in parts]
+        return [group[0] if len(group) == 1 else np.concatenate(group) for group in runs]
+
+    def _parts(self, inputs: Inputs) -> list[Inputs]:
+        runs = self._runs(_rows(inputs))
         if runs == 1:
-            return self._run(self._single, dict(inputs))
+            return [inputs]
         split = {name: np.array_split(tensor, runs) for name, tensor in inputs.items()}
-        parts = [{name: tensors[run] for name, tensors in split.items()} for run in range(runs)]
-        if self._pool is None:
-            return np.concatenate([self._run(self._single, part) for part in parts])
-        return np.concatenate(list(self._pool.map(lambda part: self._run(self._single, part), parts)))
+        return [{name: tensors[run] for name, tensors in split.items()} for run in range(runs)]
 
     def _runs(self, rows: int) -> int:
         if self._photos:
             # As many runs for each thread, so that none waits for the last.
             rounds = -(-rows // (PHOTOS_PER_RUN * self._threads))
-            return rounds * self._threads
+            return min(rows, rounds * self._threads)
         return min(self._threads, max(1, rows // WORDS_PER_RUN))
 
-    def _run(
-        self, session: onnxruntime.InferenceSession, inputs: dict[str, NDArray[np.generic]]
-    ) -> NDArray[np.float32]:
-        (embeds,) = session.run([self._output], inputs)
+    def _run(self, session: onnxruntime.InferenceSession, inputs: Inputs) -> NDArray[np.float32]:
+        (embeds,) = session.run([self._output], dict(inputs))
         result: NDArray[np.float32] = embeds
         return result
+
+
+def _rows(inputs: Inputs) -> int:
+    return len(next(iter(inputs.values())))
 
 
 def _load(path: Path, spec: ModelSpec, threads: int) -> onnxruntime.InferenceSession:

@@ -82,7 +82,7 @@ def _attempt(data: bytes) -> str | InvalidRequestError:
 
 
 class EncoderService:
-    """Answers `image_encoder` and `text_encoder`: one run for all requests of the batch that have the same shape."""
+    """Answers `image_encoder` and `text_encoder`: all requests of the batch that have the same shape together."""
 
     def __init__(self, spec: ModelSpec, session: EncoderSession) -> None:
         """Run `session`, which fits `spec`."""
@@ -90,17 +90,17 @@ class EncoderService:
         self._session = session
 
     def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
-        """Encode the rows of all requests; words come padded to different lengths, and each length is a run."""
+        """Encode the rows of all requests; words come padded to different lengths, and each length is a batch."""
         first = self._spec.inputs[0].name
         groups: dict[tuple[int, ...], list[int]] = {}
         for place, request in enumerate(requests):
             groups.setdefault(request.tensors[first].shape[1:], []).append(place)
+        alike = [[requests[place] for place in places] for places in groups.values()]
+        encoded = self._session.encode_groups(
+            [{tensor.name: joined_rows(group, tensor.name) for tensor in self._spec.inputs} for group in alike]
+        )
         answers: list[Answer] = [{}] * len(requests)
-        for places in groups.values():
-            alike = [requests[place] for place in places]
-            embeds = self._session.encode(
-                {tensor.name: joined_rows(alike, tensor.name) for tensor in self._spec.inputs}
-            )
-            for place, part in zip(places, split_rows(embeds, alike), strict=True):
+        for places, group, embeds in zip(groups.values(), alike, encoded, strict=True):
+            for place, part in zip(places, split_rows(embeds, group), strict=True):
                 answers[place] = {self._spec.outputs[0].name: part}
         return answers

@@ -23,10 +23,10 @@ class Session:
     def __init__(self):
         self.shapes = []
 
-    def encode(self, inputs):
-        ids = inputs["input_ids"]
-        self.shapes.append(ids.shape)
-        return np.repeat(ids.sum(axis=1, keepdims=True), 4, axis=1).astype(np.float32)
+    def encode_groups(self, groups):
+        self.shapes += [inputs["input_ids"].shape for inputs in groups]
+        sums = [inputs["input_ids"].sum(axis=1, keepdims=True) for inputs in groups]
+        return [np.repeat(column, 4, axis=1).astype(np.float32) for column in sums]
 
 
 def words(*rows):
@@ -34,7 +34,7 @@ def words(*rows):
     return BatchRequest(tensors={"input_ids": ids, "eot_index": np.zeros((len(rows), 1), np.int32)})
 
 
-def test_words_of_each_length_are_encoded_in_one_run_and_answered_in_order():
+def test_words_of_each_length_are_encoded_together_and_answered_in_order():
     session = Session()
     service = EncoderService(composing_model(encoder_spec(), TEXT_ENCODER), session)
     answers = service([words([1, 1]), words([2, 2, 2]), words([3, 3], [4, 4]), words([5, 5, 5])])
@@ -66,3 +66,21 @@ def test_words_that_several_runs_share_come_back_in_order(threads):
     alone = [session.encode({"input_ids": ids[n : n + 1], "eot_index": place[n : n + 1]}) for n in range(rows)]
     assert together.shape == (rows, encoder.embedding_dim)
     assert np.allclose(together, np.concatenate(alone), atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_words_of_two_lengths_are_encoded_side_by_side(threads):
+    encoder = load_encoder(DEMO)
+    session = EncoderSession(DEMO / "text_encoder.onnx", composing_model(encoder, TEXT_ENCODER), threads)
+    chance = np.random.default_rng(5)
+    groups = [
+        {
+            "input_ids": chance.integers(5, 2000, (rows, length), dtype=np.int32),
+            "eot_index": np.full((rows, 1), 6, np.int32),
+        }
+        for rows, length in ((3, 8), (2, 16))
+    ]
+    together = session.encode_groups(groups)
+    assert [embeds.shape for embeds in together] == [(3, encoder.embedding_dim), (2, encoder.embedding_dim)]
+    for embeds, group in zip(together, groups, strict=True):
+        assert np.allclose(embeds, session.encode(group), atol=1e-5)
