@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from product_match.contract.errors import ProductMatchError, UnavailableError
+from product_match.contract.errors import InvalidRequestError, ProductMatchError, UnavailableError
 from product_match_client.client import ProductMatchClient
 from product_match_client.output import Console
 from product_match_client.progress import Progress
@@ -59,7 +59,9 @@ def _asked_again(client: ProductMatchClient, change: Mapping[str, Any]) -> Mappi
         try:
             now: Mapping[str, Any] = client.status().get("reindex", {})
             break
-        except UnavailableError as error:
+        except InvalidRequestError:
+            raise
+        except ProductMatchError as error:  # a model's process that has just died is an internal error
             if time.monotonic() > give_up:
                 raise UnavailableError(
                     f"the server is away ({error}); once it is back, run the same command again to go on"

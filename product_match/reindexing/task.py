@@ -24,19 +24,15 @@ class ReindexTask:
         state_directory: Of the server.
         adapters: The committed model repository.
         grpc: Where Triton answers.
-        triton_pid: Its process.
         encoder: Identity of the new encoder.
         directory: The new encoder directory.
-        suffix: What the names of the models end with that answer now.
     """
 
     state_directory: str
     adapters: str
     grpc: str
-    triton_pid: int
     encoder: str
     directory: str
-    suffix: str
 
     @property
     def new_suffix(self) -> str:

@@ -41,7 +41,17 @@ from product_match.repository.assembly import (
     write_entry_point,
 )
 from product_match.settings import ServingSettings
-from product_match.stack.encoder_change import DONE, FAILED, RUNNING, read_change, succeeding, write_change
+from product_match.stack.encoder_change import (
+    DONE,
+    ENDING,
+    FAILED,
+    RUNNING,
+    SWITCHING,
+    read_change,
+    read_models,
+    succeeding,
+    write_change,
+)
 from product_match.stack.generations import Generations, read_generations, write_generations
 from product_match.stack.processes import children_of, wait_until_gone
 from product_match.stack.state import StateDirectory
@@ -57,6 +67,7 @@ IN_STEP_TIMEOUT_S: Final = 60.0
 LEAVE_TIMEOUT_S: Final = 15.0
 """Longest wait for the old writers' last answers; requests are held meanwhile."""
 
+READY_TIMEOUT_S: Final = 120.0
 END_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.02
 _REPORT_S: Final = 0.5
@@ -125,12 +136,15 @@ class EncoderChange:
             self._recorder.start()
             self._embed(transfer, target)
             with ModelControl(self._task.grpc, self._admin_key) as control:
-                old_processes = list(children_of(self._task.triton_pid))
+                # Until now Triton was not needed, and may have been started again.
+                control.wait_ready(READY_TIMEOUT_S)
+                models = read_models(self._state.path)
+                old_processes = list(children_of(models.triton_pid))
                 self._load(control)
                 self._catch_up(transfer)
                 self._wait_in_step(target)
-                self._switch(control, transfer, target)
-                self._end(control, source, old_processes)
+                self._switch(control, transfer, target, models.suffix)
+                self._end(control, source, composing_names(self._spec, models.suffix), old_processes)
             self._report.tell(
                 state=DONE,
                 stage="",
@@ -174,12 +188,13 @@ class EncoderChange:
         for model in composing_names(self._spec, suffix):
             control.load(model)
 
-    def _switch(self, control: ModelControl, transfer: Transfer, target: DocumentStore) -> None:
-        self._report.tell(stage="switching")
+    def _switch(self, control: ModelControl, transfer: Transfer, target: DocumentStore, suffix: str) -> None:
+        """Let the entry points lead to the new models, and the catalogue change hands; `suffix`: of the old ones."""
+        self._report.tell(stage=SWITCHING)
         self._lead(control, CATALOGUE)
         held_since = time.monotonic()
         self._lead(control, PRODUCT_INDEX)
-        control.unload(INDEXING + self._task.suffix)
+        control.unload(INDEXING + suffix)
         self._wait_for(lambda: has_left(self._state.path, self._old.name), LEAVE_TIMEOUT_S, "the old writers' end")
         transfer.products(self._recorder.take())
         transfer.check()
@@ -188,7 +203,7 @@ class EncoderChange:
             if name not in (CATALOGUE, PRODUCT_INDEX):
                 self._lead(control, name)
         write_generations(self._state.path, self._before.succeeded_by(self._new))
-        self._report.tell(stage="ending the old models", held_s=round(time.monotonic() - held_since, 3))
+        self._report.tell(stage=ENDING, held_s=round(time.monotonic() - held_since, 3))
 
     def _lead(self, control: ModelControl, name: str) -> None:
         """Let an entry point lead to the new models."""
@@ -196,10 +211,11 @@ class EncoderChange:
         write_entry_point(name, self._spec, repository, suffix, self._variables)
         control.load(name)
 
-    def _end(self, control: ModelControl, source: DocumentStore, old_processes: Sequence[int]) -> None:
-        old_models = composing_names(self._spec, self._task.suffix)
+    def _end(
+        self, control: ModelControl, source: DocumentStore, old_models: Sequence[str], old_processes: Sequence[int]
+    ) -> None:
         for model in old_models:
-            if model != INDEXING + self._task.suffix:
+            if not model.startswith(INDEXING):
                 control.unload(model)
         if not wait_until_gone(old_processes, END_TIMEOUT_S):
             raise StackError(f"the old encoder's models did not end within {END_TIMEOUT_S:g} s; see Triton's log")

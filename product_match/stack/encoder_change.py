@@ -6,8 +6,10 @@ process writes how it gets on. Each replaces the file as a whole, and none write
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +20,12 @@ from product_match.stack.generations import Generation, read_generations
 from product_match.stack.json_files import read_json, write_json
 
 CHANGE_FILE: Final = "reindex.json"
+MODELS_FILE: Final = "models.json"
 REQUESTED: Final = "requested"
 RUNNING: Final = "running"
 DONE: Final = "done"
+SWITCHING: Final = "switching"
+ENDING: Final = "ending the old models"
 FAILED: Final = "failed"
 AGAIN: Final = "the encoder before goes on serving, and the same command goes on where it stopped"
 
@@ -35,6 +40,29 @@ def read_change(state_directory: Path) -> Change:
 def write_change(state_directory: Path, change: Mapping[str, Any]) -> None:
     """Replace what is known of the change of encoder."""
     write_json(state_directory / CHANGE_FILE, change)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningModels:
+    """The models that answer now, for the process that puts others in their place.
+
+    Attributes:
+        triton_pid: Triton's process.
+        suffix: What the names of the models behind the entry points end with.
+    """
+
+    triton_pid: int
+    suffix: str = ""
+
+
+def read_models(state_directory: Path) -> RunningModels:
+    """Return the models that answer now; Triton may have been started again since they were asked for last."""
+    return RunningModels(**read_json(state_directory / MODELS_FILE))
+
+
+def write_models(state_directory: Path, models: RunningModels) -> None:
+    """Replace what is known of the models that answer."""
+    write_json(state_directory / MODELS_FILE, dataclasses.asdict(models))
 
 
 def going_on(change: Mapping[str, Any]) -> bool:

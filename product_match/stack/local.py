@@ -166,7 +166,7 @@ class LocalStack:
         )
         models.note_models()
         hooks = SuccessionHooks(
-            start_worker=lambda change, suffix: self._start_change(change, suffix, server.pid),
+            start_worker=self._start_change,
             announce=self._announce,
             report=self._progress,
         )
@@ -211,7 +211,7 @@ class LocalStack:
         self._endpoints = dataclasses.replace(self.endpoints, encoder=generation.encoder)
         self.state.announce(self._endpoints)
 
-    def _start_change(self, change: Change, suffix: str, triton_pid: int) -> ChildProcess:
+    def _start_change(self, change: Change) -> ChildProcess:
         """Start the process that performs a change of encoder."""
         if self.settings.adapters is None:
             raise ConfigError("the encoder cannot change on a model repository that was given ready-made")
@@ -219,10 +219,8 @@ class LocalStack:
             state_directory=str(self.state.path),
             adapters=str(self.settings.adapters.resolve()),
             grpc=self.endpoints.grpc,
-            triton_pid=triton_pid,
             encoder=str(change["encoder"]),
             directory=str(change["directory"]),
-            suffix=suffix,
         )
         generation = self._generation_now()
         settings = self._serving(generation.directory or self.settings.encoder_directory, generation.name)

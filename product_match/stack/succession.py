@@ -13,7 +13,7 @@ from product_match.contract.errors import ProductMatchError
 from product_match.contract.models import CATALOGUE
 from product_match.repository.assembly import composing_names
 from product_match.stack import encoder_change
-from product_match.stack.encoder_change import AGAIN, FAILED, REQUESTED, Change
+from product_match.stack.encoder_change import AGAIN, ENDING, FAILED, REQUESTED, SWITCHING, Change, RunningModels
 from product_match.stack.generations import Generation
 from product_match.stack.processes import ChildProcess
 from product_match.stack.state import StateDirectory
@@ -29,12 +29,12 @@ class SuccessionHooks:
     """What a running stack does for a change of encoder.
 
     Attributes:
-        start_worker: Starts the process that performs a change; takes the change and the suffix of the models' names.
+        start_worker: Starts the process that performs a change.
         announce: Tells clients which encoder is served now.
         report: Takes a line for whoever watches.
     """
 
-    start_worker: Callable[[Change, str], ChildProcess]
+    start_worker: Callable[[Change], ChildProcess]
     announce: Callable[[Generation], None]
     report: Callable[[str], None]
 
@@ -47,6 +47,7 @@ class Succession:
         self._state, self._server, self._hooks = state, server, hooks
         self._worker: ChildProcess | None = None
         self._suffix = ""
+        self._told: RunningModels | None = None
 
     def check(self, now: float) -> None:
         """Start what was asked for, and end what has ended.
@@ -54,21 +55,24 @@ class Succession:
         Args:
             now: Seconds on a clock that only goes forward.
         """
+        change = encoder_change.read_change(self._state.path)
         if self._server.starting:
             # Triton was started again, for whatever reason: its models have their plain names.
             self._suffix = ""
-            self._stop_worker()
+            if change.get("touched"):
+                self._stop_worker(change)
+        self._tell_models()
+        if self._server.starting:
             return
-        change = encoder_change.read_change(self._state.path)
         if self._worker is not None:
             # To the worker's end: until it is taken note of, what has ended was meant to.
-            self._server.models_change |= bool(change.get("touched"))
+            self._server.models_change |= change.get("stage") in (SWITCHING, ENDING)
             if not self._worker.running:
                 self._finish(now)
         elif change.get("state") == REQUESTED:
             self._hooks.report(f"changing the encoder to {change['encoder']}")
             try:
-                self._worker = self._hooks.start_worker(change, self._suffix)
+                self._worker = self._hooks.start_worker(change)
             except ProductMatchError as error:
                 self._fail(change, str(error))
 
@@ -86,6 +90,7 @@ class Succession:
             change = {**change, "state": encoder_change.DONE}
             self._hooks.announce(current)
             self._suffix = f"_{current.revision}"
+            self._tell_models()
         self._server.note_models()
         self._server.models_change = False
         if change.get("touched") or not self._whole(current):
@@ -95,16 +100,22 @@ class Succession:
             self._server.start_again(now)
         self._hooks.report(_summary(change))
 
-    def _stop_worker(self) -> None:
+    def _stop_worker(self, change: Change) -> None:
+        """End a change whose models are gone; one that is still embedding needs none, and goes on."""
         worker, self._worker = self._worker, None
         if worker is None:
             return
         worker.stop(grace_s=0.0)
         stop_noting(self._state.path)
         self._server.models_change = False
-        change = encoder_change.read_change(self._state.path)
         if encoder_change.going_on(change):
-            self._fail(change, f"Triton was started again meanwhile; {AGAIN}")
+            self._fail({**change, "touched": False}, f"Triton was started again meanwhile; {AGAIN}")
+
+    def _tell_models(self) -> None:
+        now = RunningModels(triton_pid=self._server.pid, suffix=self._suffix)
+        if now != self._told:
+            encoder_change.write_models(self._state.path, now)
+            self._told = now
 
     def _whole(self, current: Generation | None) -> bool:
         """Say whether every model of the encoder that is served has its process."""

@@ -127,6 +127,11 @@ class ModelServer:
         self._models = {pid: _model_name(command) for pid, command in children.items()}
 
     @property
+    def pid(self) -> int:
+        """Triton's process."""
+        return self._child.pid
+
+    @property
     def models(self) -> set[str]:
         """Names of the models whose processes are looked after."""
         return set(self._models.values())

@@ -206,7 +206,7 @@ def test_a_production_catalogue_knows_no_other_generation(stores, catalogue_sett
 
 def task(tmp_path, directory, **changes):
     identity = load_encoder(directory).identity
-    fields = {"state_directory": str(tmp_path), "adapters": "", "grpc": "", "triton_pid": 1, "suffix": ""}
+    fields = {"state_directory": str(tmp_path), "adapters": "", "grpc": ""}
     return ReindexTask(**{**fields, "encoder": identity, "directory": str(directory), **changes})
 
 
@@ -237,12 +237,14 @@ def test_waiting_is_bounded(tmp_path, encoder, catalogue_settings, monkeypatch, 
         Unloading(f"127.0.0.1:{closed}", "key") as control,
         pytest.raises(StackError, match="the old encoder's models did not end within 30 s; see Triton's log"),
     ):
-        change._end(control, stores[0], [1])
+        change._end(control, stores[0], ["retrieval"], [1])
 
 
 def test_a_triton_that_does_not_answer_is_told(monkeypatch):
     (closed,) = choose_ports({"grpc": PortRequest(port=0, purpose="a test", option="-")}).values()
     with ModelControl(f"127.0.0.1:{closed}", "key") as control:
+        with pytest.raises(StackError, match="Triton did not answer for 0 s; see its log"):
+            control.wait_ready(0)
         with pytest.raises(StackError, match="Triton cannot load the model catalogue"):
             control.load("catalogue")
         with pytest.raises(StackError, match="Triton cannot unload the model retrieval"):

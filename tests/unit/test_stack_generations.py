@@ -236,10 +236,8 @@ def test_the_task_of_the_worker_travels_as_json_and_its_key_in_the_environment(s
         state_directory=str(state.path),
         adapters=str(ADAPTERS),
         grpc="127.0.0.1:1",
-        triton_pid=1,
         encoder="b@2",
         directory=str(tmp_path),
-        suffix="",
     )
     assert ReindexTask.from_json(task.to_json()) == task
     assert task.new_suffix == "_2"

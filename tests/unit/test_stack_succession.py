@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from product_match.contract.errors import ConfigError
-from product_match.stack.encoder_change import read_change, write_change
+from product_match.stack.encoder_change import RunningModels, read_change, read_models, write_change
 from product_match.stack.generations import Generation
 from product_match.stack.state import StateDirectory
 from product_match.stack.succession import Succession, SuccessionHooks
@@ -39,6 +39,7 @@ class Server:
         self.starts = []
         self.models = set(MODELS)
         self.notes = 0
+        self.pid = 7
 
     def note_models(self):
         self.notes += 1
@@ -61,8 +62,8 @@ class Stack:
         hooks = SuccessionHooks(start_worker=self.start, announce=self.announced.append, report=self.said.append)
         self.succession = Succession(self.state, self.server, hooks)
 
-    def start(self, change, suffix):
-        self.started.append((change["encoder"], suffix))
+    def start(self, change):
+        self.started.append((change["encoder"], read_models(self.state.path).suffix))
         return self.worker
 
     def name_encoder(self, revision):
@@ -96,10 +97,12 @@ def test_a_change_is_started_once_and_its_end_is_told(stack):
     stack.ask()
     stack.succession.check(1.5)
     assert stack.started == [(NEW, "")]
-    stack.tell(state="running", touched=True)
+    stack.tell(state="running", stage="loading the models", touched=True)
+    assert not stack.server.models_change
+    stack.tell(stage="switching")
     assert stack.server.models_change
     stack.succeed()
-    stack.tell(state="done", touched=False, seconds=3.0)
+    stack.tell(state="done", stage="", touched=False, seconds=3.0)
     # Until the process is gone, the old models' ends are still expected.
     assert stack.server.models_change
     stack.worker.running = False
@@ -165,8 +168,19 @@ def test_where_triton_is_started_again_meanwhile_the_change_ends(stack):
     assert (change["state"], "Triton was started again meanwhile" in change["message"]) == ("failed", True)
 
 
+def test_where_triton_is_started_again_while_products_are_embedded_that_goes_on(stack):
+    stack.ask()
+    stack.server.starting, stack.server.pid = True, 8
+    stack.tell(state="running", touched=False)
+    assert not stack.worker.stopped
+    assert read_models(stack.state.path) == RunningModels(triton_pid=8)
+    stack.server.starting = False
+    stack.succession.check(4.0)
+    assert (len(stack.started), read_change(stack.state.path)["state"]) == (1, "running")
+
+
 def test_a_change_that_cannot_be_started_is_told_to_whoever_asked(stack):
-    def fail(change, suffix):
+    def fail(change):
         raise ConfigError("no adapters")
 
     stack.succession._hooks = SuccessionHooks(start_worker=fail, announce=print, report=stack.said.append)
