@@ -46,6 +46,7 @@ class Succession:
         """Look after changes of what `server` serves."""
         self._state, self._server, self._hooks = state, server, hooks
         self._worker: ChildProcess | None = None
+        self._started: Change = {}
         self._suffix = ""
         self._told: RunningModels | None = None
 
@@ -71,6 +72,7 @@ class Succession:
                 self._finish(now)
         elif change.get("state") == REQUESTED:
             self._hooks.report(f"changing the encoder to {change['encoder']}")
+            self._started = change
             try:
                 self._worker = self._hooks.start_worker(change)
             except ProductMatchError as error:
@@ -80,6 +82,11 @@ class Succession:
         """Take note of how the worker ended."""
         worker, self._worker = self._worker, None
         change = encoder_change.read_change(self._state.path)
+        # The next change may be asked for between the worker's last word and its end; that request stays as it is.
+        next_is_asked = change.get("id") != self._started.get("id")
+        if next_is_asked and worker is not None:
+            good = worker.exit_status == 0
+            change = {**self._started, "state": encoder_change.DONE if good else FAILED, "touched": not good}
         stop_noting(self._state.path)
         if encoder_change.going_on(change) and worker is not None:
             logger.error("%s", worker.describe_end())
@@ -95,7 +102,8 @@ class Succession:
         self._server.models_change = False
         if change.get("touched") or not self._whole(current):
             self._suffix = ""
-            encoder_change.write_change(self._state.path, {**change, "touched": False})
+            if not next_is_asked:
+                encoder_change.write_change(self._state.path, {**change, "touched": False})
             self._hooks.report("the change of encoder did not end well; starting Triton again")
             self._server.start_again(now)
         self._hooks.report(_summary(change))

@@ -115,6 +115,23 @@ def test_a_change_is_started_once_and_its_end_is_told(stack):
     assert stack.started[1:] == [(NEW, "_ba9876543210")]
 
 
+@pytest.mark.parametrize(("status", "restarts"), [(0, []), (1, [3.0])])
+def test_the_next_change_may_be_asked_for_before_the_worker_is_gone(stack, status, restarts):
+    stack.ask()
+    stack.tell(state="running", stage="switching", touched=True)
+    stack.succeed()
+    asked = {"id": "2", "state": "requested", "encoder": OLD, "directory": str(stack.encoder)}
+    write_change(stack.state.path, asked)
+    stack.worker.running, stack.worker.exit_status = False, status
+    stack.succession.check(3.0)
+    assert read_change(stack.state.path) == asked
+    assert [generation.encoder for generation in stack.announced] == [NEW]
+    assert stack.server.starts == restarts
+    stack.server.starting = False
+    stack.succession.check(4.0)
+    assert stack.started[1:] == [(OLD, "" if restarts else "_ba9876543210")]
+
+
 def test_a_worker_that_dies_before_it_touched_the_models_costs_nothing(stack):
     stack.ask()
     (stack.state.path / "changes").touch()
