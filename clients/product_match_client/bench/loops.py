@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ class Measured:
         return len(self.latencies_s) + self.errors
 
 
-class _Loop:
+class _Loop(ABC):
     """What both loops share: sending one request and noting what came back."""
 
     def __init__(self, message: Message, first: int) -> None:
@@ -78,9 +79,9 @@ class _Loop:
 
         lane.send(message, done)
 
+    @abstractmethod
     def answered(self, lane: Lane, success: bool) -> None:
         """Do what comes after an answer."""
-        raise NotImplementedError
 
     async def drained(self, timeout_s: float) -> None:
         """Wait until nothing is in flight; what is not answered in time counts as failed."""
