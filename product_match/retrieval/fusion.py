@@ -133,14 +133,13 @@ class FusedQuery:
         """Return each side's best score among the products' vectors of one name, -inf where a product has none."""
         owners = [place for place, vectors in enumerate(found.values()) if vector_name in vectors]
         held = [np.atleast_2d(vectors[vector_name]) for vectors in found.values() if vector_name in vectors]
-        scores = {}
-        for side, embeds in self.sides.items():
-            best = np.full(len(found), -np.inf)
-            if held:
+        scores = {side: np.full(len(found), -np.inf) for side in self.sides}
+        if held:
+            rows, places = np.concatenate(held), np.repeat(owners, [len(vectors) for vectors in held])
+            for side, embeds in self.sides.items():
                 scale = self._scale(side, vector_name)
-                scaled = (np.concatenate(held) @ embeds - scale.background) / (scale.match - scale.background)
-                np.maximum.at(best, np.repeat(owners, [len(rows) for rows in held]), scaled)
-            scores[side] = best
+                scaled = (rows @ embeds - scale.background) / (scale.match - scale.background)
+                np.maximum.at(scores[side], places, scaled)
         return scores
 
     def _scale(self, side: str, vector_name: str) -> SimilarityScale:
