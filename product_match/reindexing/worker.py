@@ -1,7 +1,8 @@
 """Changes the encoder of the catalogue that is served: `python -m product_match.reindexing.worker TASK`.
 
-`product-match serve` starts it, with the server's settings in its environment. It may be killed at any moment: what
-is served is what `state.json` names, and all that was embedded is found again by the next one.
+`product-match serve` starts it, with the server's settings in its environment, and says how the change ended once
+this process has: then clients know of the new encoder, and the next change may be asked for. It may be killed at any
+moment: what is served is what `state.json` names, and all that was embedded is found again by the next one.
 
 1. Every product is embedded into the new generation's documents, while the old generation's writers note what they
    change; what was noted is brought over until little is left.
@@ -42,9 +43,7 @@ from product_match.repository.assembly import (
 )
 from product_match.settings import ServingSettings
 from product_match.stack.encoder_change import (
-    DONE,
     ENDING,
-    FAILED,
     RUNNING,
     SWITCHING,
     read_change,
@@ -146,7 +145,6 @@ class EncoderChange:
                 self._switch(control, transfer, target, models.suffix)
                 self._end(control, source, composing_names(self._spec, models.suffix), old_processes)
             self._report.tell(
-                state=DONE,
                 stage="",
                 touched=False,
                 products=target.count(),
@@ -263,7 +261,7 @@ def main(arguments: Sequence[str]) -> int:
     except ProductMatchError as error:
         logger.error("%s", error)
         state = Path(task.state_directory)
-        write_change(state, {**read_change(state), "state": FAILED, "message": str(error)})
+        write_change(state, {**read_change(state), "message": str(error)})
         return 1
     return 0
 

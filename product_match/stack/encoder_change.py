@@ -1,7 +1,8 @@
 """How a change of encoder is asked for and how it stands: `reindex.json` in the state directory.
 
-The model `catalogue` writes a request there, `product-match serve` starts the process that performs it, and that
-process writes how it gets on. Each replaces the file as a whole, and none writes while another does.
+The model `catalogue` writes a request there, `product-match serve` starts the process that performs it, that process
+writes how it gets on, and once it has ended, `serve` writes how. Each replaces the file as a whole, and none writes
+while another does.
 """
 
 from __future__ import annotations
@@ -74,9 +75,12 @@ def forget_change(state_directory: Path) -> None:
     """Note, at a start, that a change which was going on has ended with the server that performed it."""
     change = read_change(state_directory)
     if going_on(change):
-        write_change(
-            state_directory, {**change, "state": FAILED, "touched": False, "message": f"the server ended; {AGAIN}"}
-        )
+        current = read_generations(state_directory).current
+        if current is not None and current.encoder == change.get("encoder"):
+            end: Change = {"state": DONE}
+        else:
+            end = {"state": FAILED, "message": f"the server ended; {AGAIN}"}
+        write_change(state_directory, {**change, **end, "touched": False})
     stop_noting(state_directory)
 
 

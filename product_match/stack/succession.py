@@ -13,7 +13,16 @@ from product_match.contract.errors import ProductMatchError
 from product_match.contract.models import CATALOGUE
 from product_match.repository.assembly import composing_names
 from product_match.stack import encoder_change
-from product_match.stack.encoder_change import AGAIN, ENDING, FAILED, REQUESTED, SWITCHING, Change, RunningModels
+from product_match.stack.encoder_change import (
+    AGAIN,
+    DONE,
+    ENDING,
+    FAILED,
+    REQUESTED,
+    SWITCHING,
+    Change,
+    RunningModels,
+)
 from product_match.stack.generations import Generation
 from product_match.stack.processes import ChildProcess
 from product_match.stack.state import StateDirectory
@@ -46,7 +55,6 @@ class Succession:
         """Look after changes of what `server` serves."""
         self._state, self._server, self._hooks = state, server, hooks
         self._worker: ChildProcess | None = None
-        self._started: Change = {}
         self._suffix = ""
         self._told: RunningModels | None = None
 
@@ -69,43 +77,37 @@ class Succession:
             # To the worker's end: until it is taken note of, what has ended was meant to.
             self._server.models_change |= change.get("stage") in (SWITCHING, ENDING)
             if not self._worker.running:
-                self._finish(now)
+                # Read again: it may have written more between the reading above and its end.
+                self._finish(self._worker, encoder_change.read_change(self._state.path), now)
         elif change.get("state") == REQUESTED:
             self._hooks.report(f"changing the encoder to {change['encoder']}")
-            self._started = change
             try:
                 self._worker = self._hooks.start_worker(change)
             except ProductMatchError as error:
                 self._fail(change, str(error))
 
-    def _finish(self, now: float) -> None:
+    def _finish(self, worker: ChildProcess, change: Change, now: float) -> None:
         """Take note of how the worker ended."""
-        worker, self._worker = self._worker, None
-        change = encoder_change.read_change(self._state.path)
-        # The next change may be asked for between the worker's last word and its end; that request stays as it is.
-        next_is_asked = change.get("id") != self._started.get("id")
-        if next_is_asked and worker is not None:
-            good = worker.exit_status == 0
-            change = {**self._started, "state": encoder_change.DONE if good else FAILED, "touched": not good}
+        self._worker = None
         stop_noting(self._state.path)
-        if encoder_change.going_on(change) and worker is not None:
-            logger.error("%s", worker.describe_end())
-            change = self._fail(change, worker.describe_end())
         current = self._state.generations.current
         if current is not None and current.encoder == change.get("encoder"):
             # Whatever went wrong afterwards, the catalogue has changed hands.
-            change = {**change, "state": encoder_change.DONE}
+            change = {**change, "state": DONE}
             self._hooks.announce(current)
             self._suffix = f"_{current.revision}"
             self._tell_models()
+        else:
+            logger.error("%s", worker.describe_end())
+            change = {**change, "state": FAILED, "message": change.get("message") or worker.describe_end()}
         self._server.note_models()
         self._server.models_change = False
         if change.get("touched") or not self._whole(current):
             self._suffix = ""
-            if not next_is_asked:
-                encoder_change.write_change(self._state.path, {**change, "touched": False})
             self._hooks.report("the change of encoder did not end well; starting Triton again")
             self._server.start_again(now)
+        # The last word: until then no other change can be asked for, and from then on all that it tells holds.
+        encoder_change.write_change(self._state.path, {**change, "touched": False})
         self._hooks.report(_summary(change))
 
     def _stop_worker(self, change: Change) -> None:
@@ -139,6 +141,6 @@ class Succession:
 
 
 def _summary(change: Change) -> str:
-    if change.get("state") == encoder_change.DONE:
+    if change.get("state") == DONE:
         return f"the encoder {change.get('encoder')} is served now, after {change.get('seconds')} s"
     return f"the encoder was not changed: {change.get('message')}"

@@ -165,6 +165,13 @@ def test_a_change_that_a_server_did_not_live_to_end_has_failed(state):
     assert encoder_change.AGAIN in change["message"]
 
 
+def test_a_change_whose_encoder_was_served_when_the_server_ended_is_done(state):
+    write_generations(state.path, Generations(current=Generation(encoder="tiny@0123456789ab")))
+    write_change(state.path, {"state": "running", "encoder": "tiny@0123456789ab", "touched": True})
+    forget_change(state.path)
+    assert read_change(state.path) == {"state": "done", "encoder": "tiny@0123456789ab", "touched": False}
+
+
 def test_a_server_starts_with_the_catalogues_own_encoder(state, tmp_path):
     first, second = encoder(tmp_path / "first"), encoder(tmp_path / "second", "ba9876543210")
     new = starting_generation(state, first, is_default=True)

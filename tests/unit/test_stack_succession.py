@@ -59,12 +59,16 @@ class Stack:
         self.state.set_current(Generation(encoder=OLD, directory=self.encoder))
         self.server, self.worker = Server(), Worker()
         self.started, self.announced, self.said = [], [], []
-        hooks = SuccessionHooks(start_worker=self.start, announce=self.announced.append, report=self.said.append)
+        hooks = SuccessionHooks(start_worker=self.start, announce=self.announce, report=self.said.append)
         self.succession = Succession(self.state, self.server, hooks)
 
     def start(self, change):
         self.started.append((change["encoder"], read_models(self.state.path).suffix))
         return self.worker
+
+    def announce(self, generation):
+        assert read_change(self.state.path)["state"] == "running", "done is told before clients can know the encoder"
+        self.announced.append(generation)
 
     def name_encoder(self, revision):
         (self.encoder / "encoder.json").write_text(encoder_spec(revision=revision).to_json())
@@ -102,11 +106,12 @@ def test_a_change_is_started_once_and_its_end_is_told(stack):
     stack.tell(stage="switching")
     assert stack.server.models_change
     stack.succeed()
-    stack.tell(state="done", stage="", touched=False, seconds=3.0)
+    stack.tell(stage="", touched=False, seconds=3.0)
     # Until the process is gone, the old models' ends are still expected.
     assert stack.server.models_change
     stack.worker.running = False
     stack.succession.check(3.0)
+    assert read_change(stack.state.path)["state"] == "done"
     assert [generation.encoder for generation in stack.announced] == [NEW]
     assert stack.server.starts == []
     assert (stack.server.models_change, stack.server.notes) == (False, 1)
@@ -115,21 +120,35 @@ def test_a_change_is_started_once_and_its_end_is_told(stack):
     assert stack.started[1:] == [(NEW, "_ba9876543210")]
 
 
-@pytest.mark.parametrize(("status", "restarts"), [(0, []), (1, [3.0])])
-def test_the_next_change_may_be_asked_for_before_the_worker_is_gone(stack, status, restarts):
+def test_what_the_worker_wrote_between_a_look_and_its_end_counts(stack):
     stack.ask()
     stack.tell(state="running", stage="switching", touched=True)
-    stack.succeed()
-    asked = {"id": "2", "state": "requested", "encoder": OLD, "directory": str(stack.encoder)}
-    write_change(stack.state.path, asked)
-    stack.worker.running, stack.worker.exit_status = False, status
+
+    class Ending(Worker):
+        @property
+        def running(self):
+            stack.succeed()
+            write_change(stack.state.path, {**read_change(stack.state.path), "touched": False, "embedded": 9})
+            return False
+
+        @running.setter
+        def running(self, value):
+            pass
+
+    stack.succession._worker = Ending()
     stack.succession.check(3.0)
-    assert read_change(stack.state.path) == asked
-    assert [generation.encoder for generation in stack.announced] == [NEW]
-    assert stack.server.starts == restarts
-    stack.server.starting = False
-    stack.succession.check(4.0)
-    assert stack.started[1:] == [(OLD, "" if restarts else "_ba9876543210")]
+    assert (read_change(stack.state.path)["state"], read_change(stack.state.path)["embedded"]) == ("done", 9)
+    assert stack.server.starts == []
+
+
+def test_what_the_worker_says_of_its_failure_is_told(stack):
+    stack.ask()
+    stack.tell(state="running", message="no space left on the disk")
+    stack.worker.running = False
+    stack.succession.check(3.0)
+    change = read_change(stack.state.path)
+    assert (change["state"], change["message"]) == ("failed", "no space left on the disk")
+    assert stack.said[1:] == ["the encoder was not changed: no space left on the disk"]
 
 
 def test_a_worker_that_dies_before_it_touched_the_models_costs_nothing(stack):
@@ -169,7 +188,7 @@ def test_a_model_that_is_missing_after_a_change_has_triton_started_again(stack):
     stack.succeed()
     stack.server.models.remove("retrieval_ba9876543210")
     stack.worker.running = False
-    stack.tell(state="done", seconds=1.0)
+    stack.tell(state="running", seconds=1.0)
     assert stack.server.starts == [2.0]
 
 
