@@ -49,16 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _plan(options: argparse.Namespace) -> TrainingPlan:
-    student = STUDENT_SCHEDULE if options.start_from is None else CONTINUED_SCHEDULE
-    if options.student_epochs is not None:
-        student = dataclasses.replace(student, epochs=options.student_epochs)
+    further = None
+    if options.further_epochs > 0:
+        further = dataclasses.replace(
+            CONTINUED_SCHEDULE, epochs=options.further_epochs, peak_rate=options.further_rate
+        )
     return TrainingPlan(
         folders=tuple(options.images),
         out=options.out,
         work=options.work or options.out.with_name(options.out.name + "-training"),
         seed=options.seed,
         teacher=dataclasses.replace(TEACHER_SCHEDULE, epochs=options.teacher_epochs),
-        student=student,
+        student=dataclasses.replace(STUDENT_SCHEDULE, epochs=options.student_epochs, peak_rate=options.student_rate),
+        further=further,
+        parts=(Part.TRAIN, Part.VALIDATION) if options.with_validation else (Part.TRAIN,),
         start_from=options.start_from,
     )
 
@@ -78,21 +82,23 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--resume", action="store_true", help="go on from the state in the work folder")
     training.add_argument("--seed", type=int, default=1, help="seed of all randomness (default: 1)")
     training.add_argument(
-        "--teacher-epochs",
-        type=int,
-        default=TEACHER_SCHEDULE.epochs,
-        help="passes of stage one (default: %(default)s)",
+        "--with-validation",
+        action="store_true",
+        help="learn from the validation part too, once nothing is left to tune (never from the test part)",
     )
-    training.add_argument(
-        "--student-epochs",
-        type=int,
-        help=f"passes of stage two ({STUDENT_SCHEDULE.epochs}, with --start-from {CONTINUED_SCHEDULE.epochs})",
-    )
+    for flag, kind, default, what in (
+        ("--teacher-epochs", int, TEACHER_SCHEDULE.epochs, "passes of stage one, the teacher"),
+        ("--student-epochs", int, STUDENT_SCHEDULE.epochs, "passes of stage two, the CLIP with the teacher"),
+        ("--student-rate", float, STUDENT_SCHEDULE.peak_rate, "peak learning rate of stage two"),
+        ("--further-epochs", int, CONTINUED_SCHEDULE.epochs, "passes of stage three, without it; 0 leaves it out"),
+        ("--further-rate", float, CONTINUED_SCHEDULE.peak_rate, "peak learning rate of stage three"),
+    ):
+        training.add_argument(flag, type=kind, default=default, help=f"{what} (default: %(default)s)")
     training.add_argument(
         "--start-from",
         type=Path,
         metavar="CHECKPOINT",
-        help="go on from this checkpoint's weights, on labels and captions alone, without a teacher",
+        help="go on from this checkpoint's weights with stage three, without stages one and two",
     )
     measuring = commands.add_parser(
         "measure",

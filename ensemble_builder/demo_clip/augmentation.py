@@ -10,6 +10,9 @@ from torch.nn import functional
 
 from .model import IMAGE_MEAN, IMAGE_STD
 
+# Share of the recoloured views that become grey; the others get their channels in a random order.
+GREY_SHARE = 0.4
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViewOptions:
@@ -130,6 +133,26 @@ def _erase(views: Tensor, share: float, random: torch.Generator) -> Tensor:
         top = int(torch.randint(height - tall, (1,), generator=random))
         left = int(torch.randint(width - wide, (1,), generator=random))
         views[row, :, top : top + tall, left : left + wide] = torch.randn(3, 1, 1, generator=random).to(views.device)
+    return views
+
+
+def recoloured(views: Tensor, chosen: Tensor, random: torch.Generator) -> Tensor:
+    """Take the colours of some views away, or exchange their channels, so that only shapes tell what they show.
+
+    Args:
+        views: [n, 3, h, w] normalised.
+        chosen: [n] bool, the views to change.
+        random: Source of all randomness.
+
+    Returns:
+        The same shape; views that were not chosen are as they were.
+    """
+    views = views.clone()
+    for row in chosen.nonzero().flatten().tolist():
+        if float(torch.rand(1, generator=random)) < GREY_SHARE:
+            views[row] = views[row].mean(dim=0, keepdim=True)
+        else:
+            views[row] = views[row][torch.randperm(3, generator=random).to(views.device)]
     return views
 
 

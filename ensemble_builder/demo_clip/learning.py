@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPModel
 
-from .augmentation import ViewOptions, mixed_views, random_views
+from .augmentation import ViewOptions, mixed_views, random_views, recoloured
 from .captions import caption_for, colour_prompt, label_prompt
 from .loop import Schedule, mixed_precision, pick_device, train_epochs
 from .losses import distillation_loss, feature_loss, image_image_loss, image_text_loss
@@ -26,7 +26,7 @@ STUDENT_SCHEDULE = Schedule(
 )
 # For a CLIP that has learned before and goes on without a teacher.
 CONTINUED_SCHEDULE = Schedule(
-    epochs=22, batch=64, peak_rate=5e-4, warm_up=0.5, weight_decay=0.06, average_epochs=1.5, shards=2
+    epochs=36, batch=64, peak_rate=4e-4, warm_up=0.5, weight_decay=0.06, average_epochs=1.5, shards=2
 )
 SECOND_VIEW_SHARE = 0.25
 # Half of the patches are left out until this share of the epochs, then a quarter, and none at the very end.
@@ -63,6 +63,7 @@ class Emphasis:
         image_weight: Weight of the image-image loss.
         view_share: Share of the image-image loss that tells photos apart; the rest brings labels together.
         neighbours: Whether every second grocery of a batch is the next photo of the shelf, the hardest to tell apart.
+        recoloured_share: Share of the garments among mixed views that lose or exchange their colours.
     """
 
     views: ViewOptions = field(default_factory=ViewOptions)
@@ -73,18 +74,20 @@ class Emphasis:
     image_weight: float = 1.0
     view_share: float = 0.3
     neighbours: bool = False
+    recoloured_share: float = 0.0
 
 
 TAUGHT = Emphasis()
 UNTAUGHT = Emphasis(
-    views=ViewOptions(smallest_area=0.45, erase=0.2),
-    mixed_share=0.3,
+    views=ViewOptions(smallest_area=0.4, erase=0.25),
+    mixed_share=0.4,
     label_weight=1.0,
     colour_weight=0.1,
     caption_weight=0.6,
     image_weight=1.5,
     view_share=0.4,
     neighbours=True,
+    recoloured_share=0.35,
 )
 
 
@@ -213,7 +216,12 @@ class _Step:
     def _mixed_losses(
         self, rows: Tensor, random: torch.Generator, choice: python_random.Random, keep: float
     ) -> dict[str, Tensor]:
-        mixed = mixed_views(self._views(rows, random), random, share=1.0)
+        views = self._views(rows, random)
+        if self._emphasis.recoloured_share > 0.0:
+            garments = self._lesson.targets.numbers["colour"][rows] != NO_CLASS
+            drawn = torch.rand(len(rows), generator=random) < self._emphasis.recoloured_share
+            views = recoloured(views, garments & drawn, random)
+        mixed = mixed_views(views, random, share=1.0)
         taught = self._taught(mixed.views)
         with mixed_precision(self._device):
             pooled = self._student.pooled(mixed.views, keep, random)

@@ -6,8 +6,9 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,18 +121,30 @@ def train_epochs(
         optimizer.load_state_dict(state["optimizer"])
         first = state["epoch"]
         _logger.info("resumed %s after epoch %s", checkpoint.name, first)
-    for epoch in range(first, schedule.epochs):
-        began = time.monotonic()
-        random = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-        torch.manual_seed(seed * 1_000_003 + epoch)
-        with ThreadPoolExecutor(schedule.shards) as threads:
-            order = _order_of(count, draws, random)
-            means = _one_epoch(model, average, optimizer, loss_of, order, schedule, epoch, random, threads)
-        words = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-        _logger.info("epoch %s of %s: %s, %.0f s", epoch + 1, schedule.epochs, words, time.monotonic() - began)
-        if checkpoint is not None:
-            _save(checkpoint, model, average, optimizer, epoch + 1)
+    with _threads_for(schedule.shards):
+        for epoch in range(first, schedule.epochs):
+            began = time.monotonic()
+            random = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+            torch.manual_seed(seed * 1_000_003 + epoch)
+            with ThreadPoolExecutor(schedule.shards) as threads:
+                order = _order_of(count, draws, random)
+                means = _one_epoch(model, average, optimizer, loss_of, order, schedule, epoch, random, threads)
+            words = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+            _logger.info("epoch %s of %s: %s, %.0f s", epoch + 1, schedule.epochs, words, time.monotonic() - began)
+            if checkpoint is not None:
+                _save(checkpoint, model, average, optimizer, epoch + 1)
     return average
+
+
+@contextmanager
+def _threads_for(shards: int) -> Iterator[None]:
+    """Share torch's threads out among the shards of a batch, so that they do not wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // shards))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _order_of(count: int, draws: Tensor | None, random: torch.Generator) -> Tensor:

@@ -1,10 +1,11 @@
-"""The whole training: photos, teacher, student, checkpoint."""
+"""The whole training: photos, teacher, taught and untaught CLIP, sharpening, checkpoint."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,16 @@ from product_match.contract.errors import ConfigError
 from product_match.evaluation.split import Part
 
 from .captions import vocabulary_texts
-from .learning import STUDENT_SCHEDULE, Lesson, train_student
+from .learning import CONTINUED_SCHEDULE, STUDENT_SCHEDULE, Lesson, train_student
 from .loop import Schedule
 from .model import new_model, save_checkpoint
 from .photos import Photo, list_photos, load_photos
+from .sharpening import sharpen
 from .targets import targets_of
 from .teaching import TEACHER_SCHEDULE, train_teacher
 from .tokenizer import START_TOKEN_ID, build_tokenizer, text_tokenizer, train_merges
+
+STAGES = ("teacher", "student", "further")
 
 _logger = logging.getLogger(__name__)
 
@@ -36,10 +40,10 @@ class TrainingPlan:
         work: Folder of the files that a run resumes from.
         seed: Seed of all randomness.
         teacher: Schedule of stage one.
-        student: Schedule of stage two.
-        parts: Parts of the split to learn from.
-        start_from: Folder of a checkpoint of this training to go on from. Stage one is then left out: the CLIP learns
-            from labels and captions alone.
+        student: Schedule of stage two, the CLIP with the teacher.
+        further: Schedule of stage three, the CLIP on labels and captions alone; None to leave it out.
+        parts: Parts of the split to learn from; never the test part.
+        start_from: Folder of a checkpoint of this training to go on from. Stages one and two are then left out.
     """
 
     folders: tuple[Path, ...]
@@ -48,12 +52,18 @@ class TrainingPlan:
     seed: int = 1
     teacher: Schedule = TEACHER_SCHEDULE
     student: Schedule = STUDENT_SCHEDULE
+    further: Schedule | None = CONTINUED_SCHEDULE
     parts: tuple[Part, ...] = (Part.TRAIN,)
     start_from: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.folders:
             raise ConfigError("no image folders to train on; pass --images DIR at least once")
+        if not self.parts or Part.TEST in self.parts:
+            raise ConfigError(
+                f"cannot train on the parts {[part.value for part in self.parts]}; name train, and validation "
+                "at will: the test part is for measuring alone"
+            )
 
 
 def train(plan: TrainingPlan, *, resume: bool) -> None:
@@ -64,7 +74,7 @@ def train(plan: TrainingPlan, *, resume: bool) -> None:
         resume: Go on from the files in `plan.work`; without it they are removed first.
     """
     began = time.monotonic()
-    stages = {stage: plan.work / f"{stage}.pt" for stage in ("teacher", "student")}
+    stages = {stage: plan.work / f"{stage}.pt" for stage in STAGES}
     if not resume:
         for path in stages.values():
             path.unlink(missing_ok=True)
@@ -72,18 +82,36 @@ def train(plan: TrainingPlan, *, resume: bool) -> None:
     targets = targets_of(photos)
     _logger.info("%s photos, classes %s", len(photos), targets.head_sizes)
     merges = caption_merges()
-    tokenizer = text_tokenizer(*build_tokenizer(merges))
-    teacher, start = None, None
+    lesson = Lesson(photos=photos, targets=targets, tokenizer=text_tokenizer(*build_tokenizer(merges)), teacher=None)
     if plan.start_from is None:
-        teacher = train_teacher(photos, targets, seed=plan.seed, checkpoint=stages["teacher"], schedule=plan.teacher)
+        clip = _taught(plan, lesson, stages)
     else:
-        start = earlier_model(plan.start_from, tokenizer)
-    lesson = Lesson(photos=photos, targets=targets, tokenizer=tokenizer, teacher=teacher)
-    clip = train_student(
-        start or new_model(plan.seed), lesson, seed=plan.seed, checkpoint=stages["student"], schedule=plan.student
-    )
+        clip = earlier_model(plan.start_from, lesson.tokenizer)
+    if plan.further is not None:
+        _logger.info("stage three: the CLIP on labels and captions alone, %s epochs", plan.further.epochs)
+        # Another seed than that of stage two, so that its orders and views do not come again.
+        clip = train_student(
+            clip.train(), lesson, seed=plan.seed + 1, checkpoint=stages["further"], schedule=plan.further
+        )
+    sharpen(clip.eval(), photos, lesson.tokenizer, seed=plan.seed)
     save_checkpoint(clip, merges, plan.out)
     _logger.info("wrote %s after %.0f s", plan.out, time.monotonic() - began)
+
+
+def _taught(plan: TrainingPlan, lesson: Lesson, stages: Mapping[str, Path]) -> CLIPModel:
+    """Train the teacher, then a CLIP with it."""
+    _logger.info("stage one: the teacher, %s epochs", plan.teacher.epochs)
+    teacher = train_teacher(
+        lesson.photos, lesson.targets, seed=plan.seed, checkpoint=stages["teacher"], schedule=plan.teacher
+    )
+    _logger.info("stage two: the CLIP with the teacher, %s epochs", plan.student.epochs)
+    return train_student(
+        new_model(plan.seed),
+        dataclasses.replace(lesson, teacher=teacher),
+        seed=plan.seed,
+        checkpoint=stages["student"],
+        schedule=plan.student,
+    )
 
 
 def earlier_model(folder: Path, tokenizer: Tokenizer) -> CLIPModel:

@@ -12,16 +12,15 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 from torch import nn
-from transformers import AutoTokenizer, CLIPConfig, CLIPModel
+from transformers import AutoTokenizer, CLIPModel
 
-from ensemble_builder.demo_clip import __main__ as command
 from ensemble_builder.demo_clip import learning, training
-from ensemble_builder.demo_clip.augmentation import ViewOptions, mixed_views, random_views
-from ensemble_builder.demo_clip.learning import STUDENT_SCHEDULE, Lesson, train_student
+from ensemble_builder.demo_clip.augmentation import ViewOptions, mixed_views, random_views, recoloured
+from ensemble_builder.demo_clip.learning import Lesson, train_student
 from ensemble_builder.demo_clip.loop import Schedule, train_epochs
 from ensemble_builder.demo_clip.losses import image_text_loss, multi_positive_loss
 from ensemble_builder.demo_clip.measurement import clip_encoders, measure_folder
-from ensemble_builder.demo_clip.model import demo_config, new_model, save_checkpoint
+from ensemble_builder.demo_clip.model import new_model, save_checkpoint
 from ensemble_builder.demo_clip.photos import list_photos, load_photos
 from ensemble_builder.demo_clip.student import Student
 from ensemble_builder.demo_clip.targets import (
@@ -37,8 +36,7 @@ from ensemble_builder.demo_clip.teacher import Teacher
 from ensemble_builder.demo_clip.tokenizer import END_TOKEN_ID, START_TOKEN_ID, build_tokenizer, text_tokenizer
 from product_match.contract.errors import ConfigError
 from product_match.evaluation.split import Part
-
-COLOURS = {"T-Shirt": (200, 30, 40), "Shoes": (25, 24, 26)}
+from tests.fakes.demo_training import labelled_garments, short, tiny_config
 
 
 @pytest.fixture(autouse=True)
@@ -51,27 +49,7 @@ def one_thread():
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a labelled folder of 24 garments whose label shows in their colour."""
-    root = tmp_path / "clothing"
-    (root / "images").mkdir(parents=True)
-    random = np.random.default_rng(0)
-    lines = ["image,label"]
-    for number in range(24):
-        label = ("T-Shirt", "Shoes")[number % 2]
-        pixels = random.integers(150, 200, (48, 48, 3), dtype=np.uint8)
-        pixels[8:40, 12:36] = COLOURS[label]
-        Image.fromarray(pixels).save(root / "images" / f"photo{number}.jpg")
-        lines.append(f"photo{number}.jpg,{label}")
-    (root / "images.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return root
-
-
-def tiny_config() -> CLIPConfig:
-    config = demo_config().to_dict()
-    config["text_config"].update(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
-    config["vision_config"].update(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
-    config["vision_config"].update(image_size=24, patch_size=6)
-    return CLIPConfig(text_config=config["text_config"], vision_config=config["vision_config"], projection_dim=16)
+    return labelled_garments(tmp_path / "clothing")
 
 
 def lesson_of(folder: Path) -> Lesson:
@@ -81,10 +59,6 @@ def lesson_of(folder: Path) -> Lesson:
     torch.manual_seed(0)
     teacher = Teacher(targets.head_sizes, widths=(8, 8, 8, 8), depth=1).eval()
     return Lesson(photos=photos, targets=targets, tokenizer=text_tokenizer(vocabulary, merges), teacher=teacher)
-
-
-def short(epochs: int) -> Schedule:
-    return dataclasses.replace(STUDENT_SCHEDULE, epochs=epochs, batch=8, warm_up=0.0, peak_rate=2e-3)
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -139,6 +113,23 @@ def test_gradients_of_shards_add_up_to_the_gradient_of_the_batch():
     assert torch.allclose(trained(1), trained(2), atol=2e-3)
 
 
+def test_shards_share_the_threads_out():
+    torch.set_num_threads(2)
+    model, seen = nn.Linear(3, 1), {}
+    for shards in (1, 2):
+        used = seen.setdefault(shards, set())
+
+        def loss_of(
+            rows: torch.Tensor, _random: torch.Generator, _epoch: float, used: set[int] = used
+        ) -> dict[str, torch.Tensor]:
+            used.add(torch.get_num_threads())
+            return {"total": model(torch.ones(len(rows), 3)).sum()}
+
+        train_epochs(model, loss_of, 16, Schedule(epochs=1, batch=8, peak_rate=0.1, shards=shards), seed=1)
+        assert torch.get_num_threads() == 2
+    assert seen == {1: {2}, 2: {1}}
+
+
 def test_a_schedule_warms_up_and_falls_to_a_hundredth():
     schedule = Schedule(epochs=10, batch=8, peak_rate=1.0, warm_up=2.0)
     assert schedule.rate(1.0) == pytest.approx(1.01 / 2.01)
@@ -185,6 +176,18 @@ def test_views_keep_their_shape_and_their_seed():
     assert not torch.equal(views[0], views[2])
 
 
+def test_recolouring_leaves_the_shapes_and_the_other_views():
+    random = torch.Generator().manual_seed(0)
+    views = torch.randn(20, 3, 4, 4, generator=random)
+    chosen = torch.arange(20) < 16
+    changed = recoloured(views, chosen, random)
+    assert torch.equal(changed[16:], views[16:])
+    assert torch.allclose(changed.mean(dim=1), views.mean(dim=1), atol=1e-6)
+    grey = torch.tensor([bool((view == view[:1]).all()) for view in changed[:16]])
+    assert 0 < int(grey.sum()) < 16
+    assert not torch.equal(changed[:16][~grey], views[:16][~grey])
+
+
 def test_a_mixture_says_how_much_of_each_view_is_left():
     views = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 32, 32).contiguous()
     for seed in range(12):
@@ -209,48 +212,6 @@ def test_a_saved_checkpoint_opens_in_transformers_with_the_same_tokens(tmp_path)
         assert ours.encode(text).ids == theirs(text)["input_ids"]
         assert ours.encode(text).ids[0] == START_TOKEN_ID
     assert json.loads((tmp_path / "preprocessor_config.json").read_text())["crop_size"] == {"height": 24, "width": 24}
-
-
-def test_the_command_trains_and_measures(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training, "new_model", lambda seed: new_model(seed, tiny_config()))
-    monkeypatch.setattr(command, "TEACHER_SCHEDULE", dataclasses.replace(command.TEACHER_SCHEDULE, batch=8))
-    monkeypatch.setattr(command, "STUDENT_SCHEDULE", short(1))
-    out = tmp_path / "out"
-    words = ["train", "--images", str(folder), "--out", str(out), "--teacher-epochs", "1", "--student-epochs", "1"]
-    assert command.main([*words, "--threads", "1"]) == 0
-    assert (tmp_path / "out-training" / "student.pt").is_file()
-    capsys.readouterr()
-    assert command.main(["measure", "--images", str(folder), "--checkpoint", str(out), "--part", "train"]) == 0
-    report = json.loads(capsys.readouterr().out)[str(folder)]
-    assert set(report) == {"photos", "image_to_image", "text_to_image", "colour_and_garment", "copies_found_first"}
-
-
-def test_the_command_goes_on_from_a_checkpoint_without_a_teacher(folder, tmp_path, monkeypatch):
-    start, out = tmp_path / "start", tmp_path / "out"
-    begun = new_model(1, tiny_config())
-    save_checkpoint(begun, training.caption_merges(), start)
-    monkeypatch.setattr(command, "CONTINUED_SCHEDULE", dataclasses.replace(command.CONTINUED_SCHEDULE, batch=8))
-    words = ["train", "--images", str(folder), "--out", str(out), "--start-from", str(start)]
-    assert command.main([*words, "--student-epochs", "1"]) == 0
-    assert sorted(path.name for path in (tmp_path / "out-training").iterdir()) == ["student.pt"]
-    # One epoch at a low rate moves the weights a little; a model that began anew would be far away.
-    before, after = begun.state_dict(), CLIPModel.from_pretrained(out).float().state_dict()
-    moved = [float((after[name] - value).abs().max()) for name, value in before.items() if value.is_floating_point()]
-    assert 0.0 < max(moved) < 0.05
-
-
-def test_a_start_that_is_no_checkpoint_is_refused(folder, tmp_path, capsys):
-    words = ["train", "--images", str(folder), "--out", str(tmp_path / "out"), "--start-from", str(tmp_path)]
-    assert command.main(words) == 1
-    assert "lacks config.json, model.safetensors, tokenizer.json" in capsys.readouterr().err
-
-
-def test_a_start_with_other_tokens_is_refused(folder, tmp_path, capsys):
-    start = tmp_path / "start"
-    save_checkpoint(new_model(1, tiny_config()), training.caption_merges()[:100], start)
-    words = ["train", "--images", str(folder), "--out", str(tmp_path / "out"), "--start-from", str(start)]
-    assert command.main(words) == 1
-    assert "are not those of the captions" in capsys.readouterr().err
 
 
 def test_rare_labels_and_garments_are_drawn_more_often_than_they_are():
@@ -297,13 +258,3 @@ def test_groceries_are_measured_without_the_run_of_the_query_too(tmp_path):
     save_checkpoint(new_model(1, tiny_config()), training.caption_merges(), checkpoint)
     report = measure_folder(clip_encoders(checkpoint), root, Part.TRAIN, copies=False)
     assert set(report) == {"photos", "image_to_image", "image_to_image_other_runs", "text_to_image"}
-
-
-def test_the_command_says_what_is_wrong_with_a_folder(tmp_path, capsys):
-    assert command.main(["train", "--images", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
-    assert "has no images.csv" in capsys.readouterr().err
-
-
-def test_a_plan_without_folders_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="pass --images DIR at least once"):
-        training.TrainingPlan(folders=(), out=tmp_path, work=tmp_path)
