@@ -16,6 +16,8 @@ from product_match.contract.models import ModelSpec
 from product_match.contract.options import ALL_OPTIONS, OptionSpec
 from product_match.contract.tensors import TensorSpec
 from product_match.triton.parameters import parse_parameters
+from product_match.triton.process import end_given_up
+from product_match.triton.waiting import triton_wait
 
 LOGGER = logging.getLogger(__name__)
 
@@ -54,11 +56,15 @@ class BatchServer:
     def __init__(
         self, pb_utils: Any, spec: ModelSpec, handler: Handler, options: Sequence[OptionSpec] | None = ALL_OPTIONS
     ) -> None:
-        """Serve `spec` with `handler`; `options` None leaves parameters unread (encoders take none of their own)."""
+        """Serve `spec` with `handler`; `options` None leaves parameters unread (encoders take none of their own).
+
+        Make it in the process that serves, before the first batch.
+        """
         self._pb_utils = pb_utils
         self._spec = spec
         self._handler = handler
         self._options = options
+        self._wait = triton_wait()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer a batch; never raises.
@@ -70,6 +76,7 @@ class BatchServer:
             One InferenceResponse for each request, in order. A bad request gets its own error; its neighbours
             succeed. An unexpected failure answers INTERNAL without details, and its trace goes to the log.
         """
+        self._end_if_given_up()
         answers: list[Answer | None] = [None] * len(requests)
         good: list[BatchRequest] = []
         places: list[int] = []
@@ -81,17 +88,26 @@ class BatchServer:
                 answers[place] = error
             except Exception:
                 answers[place] = self._unexpected("a request could not be read")
+        # From here on what was read is this process's own, and whole.
+        self._end_if_given_up()
         if good:
             for place, answer in zip(places, self._handle(good), strict=True):
                 answers[place] = answer
-        return [self._response(answer) for answer in answers]
+        responses = [self._response(answer) for answer in answers]
+        self._end_if_given_up()
+        return responses
+
+    def _end_if_given_up(self) -> None:
+        if self._wait is not None and self._wait.over():
+            end_given_up(self._spec.name)
 
     def _read(self, request: Any) -> BatchRequest:
         tensors: Tensors = {}
         for spec in self._spec.inputs:
             tensor = self._pb_utils.get_input_tensor_by_name(request, spec.name)
             if tensor is not None:
-                tensors[spec.name] = _checked(spec, tensor.as_numpy())
+                # A copy: Triton uses the memory for other requests if it gives this one up.
+                tensors[spec.name] = _checked(spec, tensor.as_numpy()).copy()
             elif not spec.optional:
                 raise InvalidRequestError(f"{self._spec.name}: input {spec.name} is missing; send it")
         if not tensors:

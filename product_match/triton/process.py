@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from product_match.triton.logs import forward_logs
 
 POLL_S: Final = 0.5
+GIVEN_UP: Final = 75
+"""Exit code of a process that Triton has given up."""
 
 
 def prepare_process(pb_utils: Any) -> None:
@@ -33,3 +36,14 @@ def _watch(parent: int) -> None:
         pause.wait(POLL_S)
     # Nothing is left to answer to; whatever was being written is as safe as after a kill.
     os._exit(1)
+
+
+def end_given_up(model: str) -> NoReturn:
+    """End this process at once, unanswered; whoever looks after Triton starts both again."""
+    # Not through Triton's log: that would wait for the Triton that has given this process up.
+    sys.stderr.write(
+        f"{model}: Triton took this process for dead, as it got no time for a second, and has failed its requests; "
+        "the process ends, so that no other request gets their answers\n"
+    )
+    sys.stderr.flush()
+    os._exit(GIVEN_UP)
