@@ -14,7 +14,6 @@ from product_match.contract.limits import MAX_BATCH_SIZE
 from product_match.contract.models import ModelSpec, Role, composing_models, ensembles
 from product_match.repository.assembly import ADAPTER_FILE, CONFIG_FILE, assemble_repository
 from product_match.repository.configuration import (
-    Target,
     engine_configuration,
     ensemble_configuration,
     model_configuration,
@@ -64,7 +63,7 @@ def assemble_production(
             text = engine_configuration(model, spec, plan.name)
         else:
             _copy_adapter(sources, model.name, version)
-            text = model_configuration(model, Target.PRODUCTION)
+            text = model_configuration(model)
         (target / model.name / CONFIG_FILE).write_text(text, encoding="utf-8")
     for ensemble in ensembles(spec):
         sized = dataclasses.replace(ensemble, max_batch_size=min(max_batch_size, MAX_BATCH_SIZE))

@@ -53,6 +53,7 @@ class ServingSettings:
         state_directory: Embedded only: where a change of encoder is written down; None where none can happen.
         store_timeout_s: Longest wait for one call to a store; below the two seconds in which a dead store is told.
         encoder_threads: ONNX Runtime threads of each encoder; 0 lets it decide.
+        metrics_address: `host:port` of Triton's metrics, which tell how many requests wait; empty refuses none.
     """
 
     encoder_directory: Path
@@ -68,6 +69,7 @@ class ServingSettings:
     state_directory: Path | None = None
     store_timeout_s: float = 0.8
     encoder_threads: int = 0
+    metrics_address: str = ""
 
     def __post_init__(self) -> None:
         """Check what depends on something else."""
@@ -83,6 +85,8 @@ class ServingSettings:
             )
         if not 0 <= self.encoder_threads <= 256:
             raise ConfigError(f"{PREFIX}ENCODER_THREADS must be 0 to 256, got {self.encoder_threads}")
+        if self.metrics_address and not _is_address(self.metrics_address):
+            raise ConfigError(f"{PREFIX}METRICS_ADDRESS must be host:port, got `{self.metrics_address}`")
 
     @property
     def document_collection(self) -> str:
@@ -105,6 +109,7 @@ class ServingSettings:
             "STATE_DIRECTORY": str(self.state_directory or ""),
             "STORE_TIMEOUT_S": str(self.store_timeout_s),
             "ENCODER_THREADS": str(self.encoder_threads),
+            "METRICS_ADDRESS": self.metrics_address,
         }
         return {PREFIX + name: value for name, value in variables.items() if value}
 
@@ -138,6 +143,7 @@ class ServingSettings:
             state_directory=_path(given.get("STATE_DIRECTORY")),
             store_timeout_s=_number("STORE_TIMEOUT_S", given.get("STORE_TIMEOUT_S"), cls.store_timeout_s),
             encoder_threads=int(_number("ENCODER_THREADS", given.get("ENCODER_THREADS"), cls.encoder_threads)),
+            metrics_address=given.get("METRICS_ADDRESS", ""),
         )
 
 
@@ -155,6 +161,7 @@ VARIABLES: Final[Mapping[str, str]] = {
     "STATE_DIRECTORY": "Where a change of encoder is written down; `product-match serve` sets it.",
     "STORE_TIMEOUT_S": "Longest wait for one call to a store, in seconds; 0.8 unless set.",
     "ENCODER_THREADS": "ONNX Runtime threads of each encoder; 0 (the default) lets it decide.",
+    "METRICS_ADDRESS": "host:port of Triton's metrics, which tell when too many requests wait; unset, all are taken.",
 }
 
 
@@ -172,6 +179,11 @@ def _kind(value: str) -> VectorIndexKind:
         return VectorIndexKind(value)
     except ValueError as error:
         raise ConfigError(f"{PREFIX}VECTOR_INDEX must be `edge` or `server`, got `{value}`") from error
+
+
+def _is_address(value: str) -> bool:
+    host, _, port = value.rpartition(":")
+    return bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
 
 
 def _path(value: str | None) -> Path | None:

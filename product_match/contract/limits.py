@@ -7,6 +7,9 @@ from typing import Final
 MAX_BATCH_SIZE: Final = 64
 """Rows in one request and in one Triton batch."""
 
+MAX_WAITING_REQUESTS: Final = 512
+"""Requests that may wait in the server; more are refused with UNAVAILABLE (503) at once."""
+
 MAX_IMAGE_BYTES: Final = 20 * 1024 * 1024
 """Bytes of one encoded image."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,35 +14,16 @@ from product_match.contract.tensors import TensorSpec
 
 HEADER: Final = "# Generated from product_match/contract by `ensemble-builder check --write`. Do not edit.\n"
 
-MAX_QUEUE_SIZE: Final = 1024
-"""Requests that may wait at a preprocessing model in production; more are refused with UNAVAILABLE at once."""
 
-QUEUE_TIMEOUT_US: Final = 5_000_000
-"""Longest wait in one queue. Triton ignores a client's own timeout where this is 0."""
-
-
-class Target(enum.Enum):
-    """What the models run on; each has its own settings of the same models."""
-
-    EMBEDDED = "embedded"
-    """The Triton 2.51 of the embedded stack, encoders in the Python backend."""
-
-    PRODUCTION = "production"
-    """Triton 26.05 or later, encoders as TensorRT engines."""
-
-
-def model_configuration(
-    spec: ModelSpec, target: Target = Target.EMBEDDED, variables: Mapping[str, str] | None = None
-) -> str:
+def model_configuration(spec: ModelSpec, variables: Mapping[str, str] | None = None) -> str:
     """Return `config.pbtxt` of a composing model that runs in the Python backend.
 
     Args:
         spec: The model.
-        target: What it runs on.
         variables: Settings that this model has in place of those in Triton's environment.
     """
     fields: dict[str, Any] = {
-        **_common(spec, target),
+        **_common(spec),
         # Words of different bucket lengths share a batch: Triton would close it at each change of length.
         "input": [
             _tensor(tensor) | ({"allow_ragged_batch": True} if -1 in tensor.dims else {}) for tensor in spec.inputs
@@ -73,7 +53,7 @@ def engine_configuration(spec: ModelSpec, encoder: EncoderSpec, plan_file: str) 
     lengths = encoder.text_buckets if any(-1 in tensor.dims for tensor in spec.inputs) else (0,)
     return _text(
         {
-            **_common(spec, Target.PRODUCTION),
+            **_common(spec),
             "platform": "tensorrt_plan",
             "default_model_filename": plan_file,
             "instance_group": [{"count": spec.instance_count, "kind": "KIND_GPU"}],
@@ -109,19 +89,15 @@ def _dims(tensor: TensorSpec, length: int) -> list[int]:
     return [length if dim == -1 else dim for dim in tensor.dims]
 
 
-def _common(spec: ModelSpec, target: Target) -> dict[str, Any]:
-    queue: dict[str, Any] = {"timeout_action": "REJECT", "default_timeout_microseconds": QUEUE_TIMEOUT_US}
-    # Triton 2.51 crashes (first step) or never answers (later step) when a full queue refuses a step of an ensemble
-    # with two branches; 26.02 mended it. There, only time bounds a queue, which that version survives.
-    if target is Target.PRODUCTION and spec.name.endswith("_preprocess"):
-        queue["max_queue_size"] = MAX_QUEUE_SIZE
+def _common(spec: ModelSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "max_batch_size": spec.max_batch_size,
         "input": [_tensor(tensor) for tensor in spec.inputs],
         "output": [_tensor(tensor) for tensor in spec.outputs],
         # Also puts the answers on Triton's thread pool, where an ensemble's next steps are scheduled side by side.
-        "dynamic_batching": {"default_queue_policy": queue},
+        # No queue policy: it would make requests wait for nothing; product_match/triton/admission.py has the limit.
+        "dynamic_batching": {},
     }
 
 

@@ -235,7 +235,9 @@ class LocalStack:
 
     def _triton(self, runtime: triton.TritonRuntime, ports: dict[str, int], models: Path) -> ChildProcess:
         # Which generation it is stands in the models' own configurations, as it may change while Triton runs.
-        serving = self._serving(self.settings.encoder_directory)
+        serving = dataclasses.replace(
+            self._serving(self.settings.encoder_directory), metrics_address=f"{LOOPBACK}:{ports['metrics']}"
+        )
         settings = triton.TritonSettings(
             model_repository=models.resolve(),
             backends=triton.build_backends(runtime, self.state.backends),

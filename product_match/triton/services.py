@@ -8,25 +8,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import InvalidRequestError
+from product_match.contract.errors import InvalidRequestError, UnavailableError
 from product_match.contract.models import EOT_INDEX, IMAGE_BYTES, IMAGE_GIVEN, QUERY_TEXT, TEXT_GIVEN, ModelSpec
 from product_match.encoding.session import EncoderSession
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
+from product_match.triton.admission import Admission
 from product_match.triton.batches import Answer, BatchRequest, joined_rows, split_rows
 
 
 class ImagePreprocessService:
     """Answers `image_preprocess`: photos of all requests are decoded side by side."""
 
-    def __init__(self, encoder: EncoderSpec, preprocessor: ImagePreprocessor) -> None:
+    def __init__(
+        self, encoder: EncoderSpec, preprocessor: ImagePreprocessor, admission: Admission | None = None
+    ) -> None:
         """Use `preprocessor`; a row without a photo becomes constant grey pixels, marked as not given."""
+        self._admission = admission
         side = encoder.image_size_px
         self._dummy: NDArray[np.uint8] = np.full((side, side, 3), 127, np.uint8)
         self._preprocessor = preprocessor
 
     def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
-        """Preprocess the photos of all requests."""
+        """Preprocess the photos of all requests.
+
+        Raises:
+            UnavailableError: Too many requests wait.
+        """
+        if self._admission is not None:
+            self._admission.admit(len(requests))
         rows: list[bytes] = [row for request in requests for row in request.tensors[IMAGE_BYTES.name][:, 0]]
         decoded = iter(self._preprocessor.preprocess([row for row in rows if row]))
         pixels = [next(decoded) if row else self._dummy for row in rows]
@@ -55,13 +65,26 @@ def _first_error(rows: Sequence[object]) -> InvalidRequestError:
 class TextPreprocessService:
     """Answers `text_preprocess`."""
 
-    def __init__(self, preprocessor: TextPreprocessor) -> None:
+    def __init__(self, preprocessor: TextPreprocessor, admission: Admission | None = None) -> None:
         """Use `preprocessor`; a row without words becomes one constant word, marked as not given."""
         self._preprocessor = preprocessor
+        self._admission = admission
 
     def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
-        """Tokenise the words of all requests."""
-        return [self._answer(request) for request in requests]
+        """Tokenise the words of all requests; where too many wait, those that were not let in yet are refused."""
+        refusal = self._refusal(sum(_is_first(request) for request in requests))
+        return [
+            refusal if refusal is not None and _is_first(request) else self._answer(request) for request in requests
+        ]
+
+    def _refusal(self, requests: int) -> UnavailableError | None:
+        if self._admission is None or not requests:
+            return None
+        try:
+            self._admission.admit(requests)
+        except UnavailableError as error:
+            return error
+        return None
 
     def _answer(self, request: BatchRequest) -> Answer:
         rows: list[bytes] = list(request.tensors[QUERY_TEXT.name][:, 0])
@@ -72,6 +95,11 @@ class TextPreprocessService:
         tokens = self._preprocessor.tokenize(good)
         given = np.asarray([bool(row) for row in rows]).reshape(-1, 1)
         return {"input_ids": tokens.input_ids, EOT_INDEX.name: tokens.eot_index, TEXT_GIVEN.name: given}
+
+
+def _is_first(request: BatchRequest) -> bool:
+    """Say whether no other model has seen the request; what comes with a photo was let in with it."""
+    return IMAGE_GIVEN.name not in request.tensors
 
 
 def _attempt(data: bytes) -> str | InvalidRequestError:

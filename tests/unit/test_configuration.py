@@ -15,9 +15,7 @@ from product_match.contract.models import composing_model, composing_models, ens
 from product_match.repository.assembly import assemble_repository, configurations, drifted, write_configurations
 from product_match.repository.configuration import (
     HEADER,
-    Target,
     engine_configuration,
-    model_configuration,
 )
 from tests.fakes.encoders import encoder_spec
 
@@ -40,7 +38,8 @@ def test_every_composing_model_batches_on_the_cpu(model):
     text = configurations(encoder_spec())[model.name]
     assert text.startswith(HEADER)
     config = parsed(text)
-    assert config["dynamic_batching"]["default_queue_policy"]["default_timeout_microseconds"] == "5000000"
+    # A queue policy turns off that a batch is made while the one before runs; see product_match/triton/admission.py.
+    assert config["dynamic_batching"] == {}
     assert config["instance_group"] == [{"count": 1, "kind": "KIND_CPU"}]
     assert config["max_batch_size"] == 64
     assert config.get("response_cache", {}).get("enable", False) == model.name.endswith("_encoder")
@@ -91,18 +90,12 @@ def test_a_missing_adapter_is_named(tmp_path):
         assemble_repository(tmp_path, encoder_spec(), tmp_path / "models")
 
 
-def test_only_production_bounds_its_queues_by_size():
-    spec = composing_models(encoder_spec())[0]
-    embedded, production = (parsed(model_configuration(spec, target)) for target in Target)
-    assert "max_queue_size" not in embedded["dynamic_batching"]["default_queue_policy"]
-    assert production["dynamic_batching"]["default_queue_policy"]["max_queue_size"] == 1024
-
-
 def test_an_engine_captures_graphs_for_each_batch_size_and_bucket():
     text = composing_model(encoder_spec(), "text_encoder")
     config = parsed(engine_configuration(text, encoder_spec(), "text_encoder.plan"))
     assert config["platform"] == "tensorrt_plan"
     assert config["default_model_filename"] == "text_encoder.plan"
+    assert config["dynamic_batching"] == {}
     assert config["instance_group"] == [{"count": 1, "kind": "KIND_GPU"}]
     specs = config["optimization"]["cuda"]["graph_spec"]
     shapes = {(spec["batch_size"], int(spec["input"]["input_ids"]["dim"][0])) for spec in specs}

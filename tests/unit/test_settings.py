@@ -21,9 +21,10 @@ def read(**changes):
 
 
 def test_settings_survive_a_round_trip_through_the_environment():
-    settings = read(STORE_TIMEOUT_S="0.5", ENCODER_THREADS="2", COLLECTION="shop")
+    settings = read(STORE_TIMEOUT_S="0.5", ENCODER_THREADS="2", COLLECTION="shop", METRICS_ADDRESS="triton:8002")
     assert ServingSettings.from_environment(settings.to_environment()) == settings
     assert (settings.store_timeout_s, settings.encoder_threads, settings.collection) == (0.5, 2, "shop")
+    assert settings.metrics_address == "triton:8002"
 
 
 def test_a_server_needs_no_directory():
@@ -44,6 +45,8 @@ def test_a_server_needs_no_directory():
         ({"STORE_TIMEOUT_S": "soon"}, "PRODUCT_MATCH_STORE_TIMEOUT_S must be a number, got `soon`"),
         ({"STORE_TIMEOUT_S": "0"}, "must be above 0 and at most 30 seconds, got 0.0"),
         ({"ENCODER_THREADS": "-1"}, "PRODUCT_MATCH_ENCODER_THREADS must be 0 to 256, got -1"),
+        ({"METRICS_ADDRESS": "8002"}, "PRODUCT_MATCH_METRICS_ADDRESS must be host:port, got `8002`"),
+        ({"METRICS_ADDRESS": "triton:0"}, "PRODUCT_MATCH_METRICS_ADDRESS must be host:port, got `triton:0`"),
     ],
 )
 def test_a_wrong_setting_is_named(changes, words):

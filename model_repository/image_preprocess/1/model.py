@@ -10,6 +10,7 @@ import triton_python_backend_utils as pb_utils
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import IMAGE_PREPROCESS, composing_model
 from product_match.preprocessing.images import ImagePreprocessor
+from product_match.triton.admission import open_admission
 from product_match.triton.batches import BatchServer
 from product_match.triton.process import prepare_process
 from product_match.triton.services import ImagePreprocessService
@@ -25,7 +26,7 @@ class TritonPythonModel:
         settings = model_settings(args, os.environ)
         encoder = load_encoder(settings.encoder_directory)
         self._preprocessor = ImagePreprocessor(encoder)
-        service = ImagePreprocessService(encoder, self._preprocessor)
+        service = ImagePreprocessService(encoder, self._preprocessor, open_admission(settings.metrics_address))
         self._server = BatchServer(pb_utils, composing_model(encoder, IMAGE_PREPROCESS), service)
 
     def execute(self, requests: list[Any]) -> list[Any]:

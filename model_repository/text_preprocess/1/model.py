@@ -10,6 +10,7 @@ import triton_python_backend_utils as pb_utils
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import TEXT_PREPROCESS, composing_model
 from product_match.preprocessing.texts import TextPreprocessor
+from product_match.triton.admission import open_admission
 from product_match.triton.batches import BatchServer
 from product_match.triton.process import prepare_process
 from product_match.triton.services import TextPreprocessService
@@ -24,7 +25,8 @@ class TritonPythonModel:
         prepare_process(pb_utils)
         settings = model_settings(args, os.environ)
         encoder = load_encoder(settings.encoder_directory)
-        service = TextPreprocessService(TextPreprocessor(encoder, settings.encoder_directory))
+        preprocessor = TextPreprocessor(encoder, settings.encoder_directory)
+        service = TextPreprocessService(preprocessor, open_admission(settings.metrics_address))
         self._server = BatchServer(pb_utils, composing_model(encoder, TEXT_PREPROCESS), service)
 
     def execute(self, requests: list[Any]) -> list[Any]:

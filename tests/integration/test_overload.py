@@ -1,0 +1,52 @@
+"""More requests than the server takes: what is too much is refused at once, and the rest is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from tritonclient.grpc import InferInput, aio
+from tritonclient.utils import InferenceServerException
+
+from product_match.contract.limits import MAX_WAITING_REQUESTS
+
+pytestmark = pytest.mark.triton
+REQUESTS = MAX_WAITING_REQUESTS + 400
+ANSWERED = "answered"
+
+
+def photo(seed):
+    """A photo that no cache knows."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue()
+
+
+async def ask(client, data):
+    array = np.empty((1, 1), np.object_)
+    array[0, 0] = data
+    tensor = InferInput("image_bytes", [1, 1], "BYTES")
+    tensor.set_data_from_numpy(array)
+    try:
+        await client.infer("product_match_image", [tensor])
+        return ANSWERED
+    except InferenceServerException as error:
+        return str(error)
+
+
+def test_what_is_too_much_is_refused_and_the_rest_is_answered(server):
+    photos = [photo(seed) for seed in range(REQUESTS)]
+
+    async def ask_all():
+        async with aio.InferenceServerClient(server.grpc) as client:
+            return await asyncio.gather(*(ask(client, data) for data in photos)), await ask(client, photos[0])
+
+    outcomes, after = asyncio.run(ask_all())
+    refused = [outcome for outcome in outcomes if outcome != ANSWERED]
+    assert all("UNAVAILABLE" in words and "the server is busy:" in words for words in refused), set(refused)
+    assert 0 < len(refused) < REQUESTS
+    assert after == ANSWERED
