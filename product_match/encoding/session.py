@@ -73,12 +73,17 @@ class EncoderSession:
             return [self._run(self._shared, groups[0])]
         parts = [self._parts(group) for group in groups]
         together = [part for group in parts for part in group]
-        if self._pool is None or len(together) == 1:
-            found = iter([self._run(self._single, part) for part in together])
-        else:
-            found = iter(list(self._pool.map(lambda part: self._run(self._single, part), together)))
+        found = iter(self._side_by_side(together))
         runs = [[next(found) for _ in group] for group in parts]
         return [group[0] if len(group) == 1 else np.concatenate(group) for group in runs]
+
+    def _side_by_side(self, parts: Sequence[Inputs]) -> list[NDArray[np.float32]]:
+        if self._pool is None or len(parts) == 1:
+            return [self._run(self._single, part) for part in parts]
+        # The longest run first, so that no thread begins it when the others are about to end.
+        longest_first = sorted(range(len(parts)), key=lambda place: -_values(parts[place]))
+        runs = {place: self._pool.submit(self._run, self._single, parts[place]) for place in longest_first}
+        return [runs[place].result() for place in range(len(parts))]
 
     def _parts(self, inputs: Inputs) -> list[Inputs]:
         runs = self._runs(_rows(inputs))
@@ -102,6 +107,10 @@ class EncoderSession:
 
 def _rows(inputs: Inputs) -> int:
     return len(next(iter(inputs.values())))
+
+
+def _values(inputs: Inputs) -> int:
+    return next(iter(inputs.values())).size
 
 
 def _load(path: Path, spec: ModelSpec, threads: int) -> onnxruntime.InferenceSession:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,28 @@ def test_words_of_two_lengths_are_encoded_side_by_side(threads):
     assert [embeds.shape for embeds in together] == [(3, encoder.embedding_dim), (2, encoder.embedding_dim)]
     for embeds, group in zip(together, groups, strict=True):
         assert np.allclose(embeds, session.encode(group), atol=1e-5)
+
+
+def test_the_longest_run_is_begun_first():
+    class InTurn:
+        """One thread: what is begun first ends first."""
+
+        def __init__(self):
+            self.begun = []
+
+        def submit(self, run, session, inputs):
+            self.begun.append(inputs["input_ids"].shape)
+            done = Future()
+            done.set_result(run(session, inputs))
+            return done
+
+    encoder = load_encoder(DEMO)
+    session = EncoderSession(DEMO / "text_encoder.onnx", composing_model(encoder, TEXT_ENCODER), 2)
+    session._pool = InTurn()
+    groups = [
+        {"input_ids": np.full((rows, length), 5, np.int32), "eot_index": np.full((rows, 1), 6, np.int32)}
+        for rows, length in ((3, 8), (2, 16), (4, 8))
+    ]
+    together = session.encode_groups(groups)
+    assert session._pool.begun == [(2, 16), (4, 8), (3, 8)]
+    assert [len(embeds) for embeds in together] == [3, 2, 4]
