@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from product_match.catalogue.documents import DocumentStore, connect
+from product_match.catalogue.connection import connect
+from product_match.catalogue.documents import DocumentStore
 from product_match.catalogue.records import vector_point
 from product_match.contract.encoder import load_encoder
 from product_match.settings import Secret, ServingSettings

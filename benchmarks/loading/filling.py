@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from product_match.catalogue.documents import LIVE, DocumentStore, connect
+from product_match.catalogue.connection import connect
+from product_match.catalogue.documents import LIVE, DocumentStore
 from product_match.catalogue.records import EMBEDDING_FIELDS, ProductWrite, Receipt, unpack_vector
 from product_match.catalogue.writing import write_products
 from product_match.contract.encoder import load_encoder

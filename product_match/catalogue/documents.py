@@ -25,6 +25,7 @@ from typing import Any, Final
 import pymongo
 from pymongo.collection import Collection
 
+from product_match.catalogue.connection import connect
 from product_match.catalogue.handover import EVERYTHING, ChangeNotes
 from product_match.catalogue.images import image_page, prepare_images, remove_images
 from product_match.catalogue.mongo_errors import document_errors
@@ -49,7 +50,6 @@ _ONE_ANSWER: Final = 100_000
 """Documents in one answer of the store; without it the first has 101 and a second call fetches the rest."""
 
 _DOCUMENTS_PER_SECOND: Final = 2000
-_SOCKET_TIMEOUT_S: Final = 15.0
 _META_ID: Final = "encoder"
 
 
@@ -262,31 +262,6 @@ class DocumentStore:
         pipeline: list[Document] = [*([{"$match": dict(query)}] if query else []), {"$count": "n"}]
         with document_errors("counting products"):
             return next((int(answer["n"]) for answer in self.products.aggregate(pipeline)), 0)
-
-
-def connect(settings: ServingSettings) -> pymongo.MongoClient[Document]:
-    """Return a client.
-
-    A store that is away is told within the store timeout by every call. One that hangs is told as fast where a call
-    sets `pymongo.timeout`, as those that answer a request do; the others, which move whole pages, wait longer.
-
-    Raises:
-        ConfigError: The URI is wrong.
-    """
-    limit_ms = int(settings.store_timeout_s * 1000)
-    try:
-        with document_errors("connecting"):
-            return pymongo.MongoClient(
-                settings.mongodb_uri.value,
-                appname="product-match",
-                serverSelectionTimeoutMS=limit_ms,
-                connectTimeoutMS=limit_ms,
-                waitQueueTimeoutMS=limit_ms,
-                socketTimeoutMS=int(_SOCKET_TIMEOUT_S * 1000),
-                maxPoolSize=16,
-            )
-    except ValueError as error:
-        raise ConfigError(f"document store: its URI is wrong ({error}); correct it") from error
 
 
 def open_documents(settings: ServingSettings, encoder: str) -> DocumentStore:

@@ -10,7 +10,8 @@ import pytest
 from pymongo import errors as mongo
 
 from product_match.catalogue import selection
-from product_match.catalogue.documents import connect, open_documents
+from product_match.catalogue.connection import connect
+from product_match.catalogue.documents import open_documents
 from product_match.catalogue.mongo_errors import document_errors
 from product_match.catalogue.removal import remove_products
 from product_match.catalogue.selection import fitting_page
