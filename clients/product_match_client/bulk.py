@@ -134,7 +134,12 @@ class BulkLoad:
         Raises:
             ProductMatchError: The source, the server or the rejects file cannot be used.
         """
-        rejects = Rejects(self.settings.rejects, append=self.settings.append_rejects)
+        rejects = Rejects(
+            self.settings.rejects,
+            append=self.settings.append_rejects,
+            mapping=self.settings.mapping,
+            image_separator=self.settings.image_separator,
+        )
         started = time.monotonic()
         with rejects, Progress(self._console, label, total=total) as progress:
             listener = _Listener(progress, rejects, self._console, settled)

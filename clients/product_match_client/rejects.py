@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from product_match.contract.errors import ConfigError
+from product_match_client.sources.mapping import FieldMapping
 from product_match_client.sources.records import Record
 
 
@@ -18,13 +19,23 @@ class Rejects:
     So a rejects file can be the source of the load that replaces it, and a load that is killed leaves it alone.
     """
 
-    def __init__(self, path: Path | None, *, append: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        append: bool = False,
+        mapping: FieldMapping | None = None,
+        image_separator: str = "",
+    ) -> None:
         """Write to `path`; None counts and keeps nothing.
 
         Args:
             path: The file.
             append: Add to the file at once: for a watch, which is many loads and has no end.
+            mapping: The source's names of product fields, kept for the next try.
+            image_separator: What stands between several photos in one text, kept likewise.
         """
+        self._mapping, self._image_separator = mapping or {}, image_separator
         self.path = path
         self._append = append
         self.count = 0
@@ -64,6 +75,10 @@ class Rejects:
             "directory": str(record.directory),
             "record": _storable(record.fields if record.raw is None else record.raw),
         }
+        if mapping := self._mapping or record.mapping:
+            line["map"] = mapping
+        if separator := self._image_separator or record.image_separator:
+            line["image_separator"] = separator
         try:
             if self._file is None:
                 self._file = self._place.open("a" if self._append else "w", encoding="utf-8")

@@ -60,15 +60,16 @@ def open_row(record: Record, mapping: FieldMapping, image_separator: str = "") -
 
     Args:
         record: The record.
-        mapping: The source's names of product fields.
-        image_separator: What stands between several photos in one text, if anything does.
+        mapping: The source's names of product fields; none for those that the record was rejected with.
+        image_separator: What stands between several photos in one text, if anything does; empty for that likewise.
 
     Raises:
         InvalidRequestError: The record cannot be read, or is no product.
     """
     if record.fields is None:
         raise InvalidRequestError(record.reason)
-    fields, references = split_photos(mapped(record.fields, mapping), record.directory, image_separator)
+    named = mapped(record.fields, mapping or record.mapping)
+    fields, references = split_photos(named, record.directory, image_separator or record.image_separator)
     text = fields.pop(QUERY_TEXT, None)
     if text is not None and not isinstance(text, str):
         raise InvalidRequestError(f"{QUERY_TEXT} must be a string, got {type(text).__name__}; quote it")

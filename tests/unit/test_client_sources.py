@@ -71,6 +71,21 @@ def test_a_line_of_a_rejects_file_stands_for_the_record_inside():
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "mapping", "separator"),
+    [
+        ({"map": {"id": ["sku"]}, "image_separator": "|"}, {"id": ["sku"]}, "|"),
+        ({"image_separator": ";"}, {}, ";"),
+        ({"map": "id=sku"}, {}, ""),
+        ({"map": {"id": "sku"}}, {}, ""),
+    ],
+)
+def test_a_line_of_a_rejects_file_knows_how_its_record_was_read(options, mapping, separator):
+    reject = {"source": "shop.csv", "line": 7, "reason": "x", "directory": "/shop", "record": {"sku": "1"}, **options}
+    (record,) = read(text_files.json_lines, json.dumps(reject).encode())
+    assert (record.fields, record.mapping, record.image_separator) == ({"sku": "1"}, mapping, separator)
+
+
 def test_a_rejected_line_of_text_is_read_again_as_it_may_have_been_corrected():
     reject = {"source": "s", "line": 7, "reason": "x", "directory": "/shop", "record": '{"id": "1"}'}
     broken = {**reject, "record": '{"id": '}

@@ -258,6 +258,29 @@ def test_rejects_are_kept_and_can_be_loaded_again(shop, tmp_path):
     assert sorted(shop.server.entries) == ["1", "2", "3", "4"]
 
 
+def test_rejects_of_a_mapped_source_are_read_as_they_were_the_first_time(shop, tmp_path):
+    (tmp_path / "back.jpg").write_bytes(b"photo of a coat's back")
+    (tmp_path / "shop.csv").write_text("sku,title,photos\n7,Navy coat,coat.jpg|back.jpg\n")
+    options = ("--map", "id=sku,name=title,image=photos", "--image-separator", "|")
+    shop.server.refuse["7"] = (400, "image: not a photo")
+    assert shop.json("index", "shop.csv", *options)[0] == 1
+    # A second refusal: what is written then is what was read, and as complete.
+    assert shop.json("index", "rejects.jsonl")[0] == 1
+    (left,) = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()]
+    assert left["record"] == {"sku": "7", "title": "Navy coat", "photos": "coat.jpg|back.jpg"}
+    shop.server.refuse.clear()
+    assert shop.json("index", "rejects.jsonl")[0] == 0
+    assert shop.server.entries["7"]["product"]["name"] == "Navy coat"
+    assert shop.server.entries["7"]["product"]["image"] == ["coat.jpg", "back.jpg"]
+
+
+def test_rejects_of_a_wrong_mapping_are_loaded_with_another(shop, tmp_path):
+    (tmp_path / "shop.csv").write_text("sku,title\n7,Navy coat\n")
+    assert shop.json("index", "shop.csv", "--map", "id=article,name=title")[0] == 1
+    assert shop.json("index", "rejects.jsonl", "--map", "id=sku,name=title")[0] == 0
+    assert shop.server.entries["7"]["product"]["name"] == "Navy coat"
+
+
 def test_a_load_that_breaks_off_leaves_the_rejects_file_alone(shop, tmp_path):
     (tmp_path / "rejects.jsonl").write_text("before\n")
     code, _, err = shop.run("index", "products.jsonl", "--url", "127.0.0.1:1", "--give-up-after", "0.01")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ class Record:
         fields: Its fields; None where it could not be read.
         reason: Why it could not be read.
         raw: What came, for the rejects file; the fields unless given.
+        mapping: How its fields were named when it was rejected: the source's names of product fields.
+        image_separator: What stood between several photos in one text then.
     """
 
     source: str
@@ -27,6 +29,8 @@ class Record:
     fields: Mapping[str, Any] | None = None
     reason: str = ""
     raw: object = None
+    mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    image_separator: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -21,6 +22,9 @@ MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 
 REJECT_KEYS: Final = frozenset({"source", "line", "reason", "directory", "record"})
 """Keys of a line of a rejects file; such a line stands for the record inside."""
+
+REJECT_OPTIONS: Final = frozenset({"map", "image_separator"})
+"""Keys that it has, too, where the load was told how to read the record."""
 
 _CHUNK: Final = 1 << 16
 _NUMBERS: Final = tuple(field.name for field in FILTER_FIELDS if field.type is FieldType.NUMBER)
@@ -45,12 +49,21 @@ def _json_line(data: bytes, source: str, line: int, directory: Path) -> Record:
         text = data.decode("utf-8", "backslashreplace").rstrip("\r\n")
         reason = f"not valid JSON in UTF-8 ({error}); send one JSON object a line"
         return Record(source=source, line=line, directory=directory, reason=reason, raw=text)
-    if isinstance(value, dict) and value.keys() == REJECT_KEYS:
-        source, line, directory = str(value["source"]), value["line"], Path(str(value["directory"]))
-        value = value["record"]
-        if isinstance(value, str):  # it was no JSON then; it may have been corrected since
-            return _json_line(value.encode("utf-8", "surrogatepass"), source, line, directory)
+    if isinstance(value, dict) and value.keys() - REJECT_OPTIONS == REJECT_KEYS:
+        return _rejected(value)
     return record_of(value, source, line, directory)
+
+
+def _rejected(entry: dict[str, Any]) -> Record:
+    source, line, directory = str(entry["source"]), entry["line"], Path(str(entry["directory"]))
+    value = entry["record"]
+    if isinstance(value, str):  # it was no JSON then; it may have been corrected since
+        record = _json_line(value.encode("utf-8", "surrogatepass"), source, line, directory)
+    else:
+        record = record_of(value, source, line, directory)
+    given = entry.get("map")
+    mapping = given if isinstance(given, dict) and all(isinstance(names, list) for names in given.values()) else {}
+    return dataclasses.replace(record, mapping=mapping, image_separator=str(entry.get("image_separator", "")))
 
 
 def record_of(value: object, source: str, line: int, directory: Path) -> Record:
