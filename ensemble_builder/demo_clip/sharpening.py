@@ -18,7 +18,7 @@ from .student import token_ids
 from .words import COLOUR_NAMES
 
 CROP_STRENGTH = 2.5
-COLOUR_KEPT = 0.6
+COLOUR_KEPT = 0.7
 CROPPED_SIDE = 0.9
 COLOUR_TEXTS = ("{colour}", "something {colour} to wear", "{colour} clothes")
 # Added to every variance, as a share of their mean, so that directions without any are not blown up.
