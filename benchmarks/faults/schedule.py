@@ -14,9 +14,12 @@ from product_match.contract.errors import ConfigError
 LONGEST_DELAY_S: Final = 0.3
 """After the count is reached, a kill waits up to this long, so that it hits any step of a request."""
 
+HOLD_S: Final = 2.0
+"""How long a process is held: Triton takes one for dead that shows no sign of life for a second."""
+
 
 class FaultKind(enum.Enum):
-    """What is killed; the value is its name on the command line."""
+    """What is killed, or held; the value is its name on the command line."""
 
     CLIENT = "client"
     TRITON = "triton"
@@ -24,6 +27,7 @@ class FaultKind(enum.Enum):
     OWNER = "owner"
     SERVE = "serve"
     TERMINATE = "terminate"
+    HOLD = "hold"
 
     @property
     def title(self) -> str:
@@ -33,7 +37,7 @@ class FaultKind(enum.Enum):
     @property
     def signal(self) -> signal.Signals:
         """The signal that is sent."""
-        return signal.SIGTERM if self is FaultKind.TERMINATE else signal.SIGKILL
+        return {FaultKind.TERMINATE: signal.SIGTERM, FaultKind.HOLD: signal.SIGSTOP}.get(self, signal.SIGKILL)
 
     @property
     def remedy(self) -> str:
@@ -53,6 +57,7 @@ _TITLES: Final = {
     FaultKind.OWNER: "the owner of the vector index (`retrieval`)",
     FaultKind.SERVE: "the parent, `product-match serve`",
     FaultKind.TERMINATE: "`product-match serve`, asked to stop",
+    FaultKind.HOLD: f"a model's process, each in turn, only held for {HOLD_S:g} s",
 }
 _REMEDIES: Final = {
     FaultKind.CLIENT: "`index` again",
@@ -61,6 +66,7 @@ _REMEDIES: Final = {
     FaultKind.OWNER: "nothing",
     FaultKind.SERVE: "`serve` again",
     FaultKind.TERMINATE: "`serve` again",
+    FaultKind.HOLD: "nothing",
 }
 
 

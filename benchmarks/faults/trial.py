@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from pymongo.errors import PyMongoError
 
 from benchmarks.faults.comparison import Differences, Snapshot, by_product, check_summary, compare
 from benchmarks.faults.products import make_products, write_products
-from benchmarks.faults.schedule import Fault, FaultKind
+from benchmarks.faults.schedule import HOLD_S, Fault, FaultKind
 from benchmarks.serving import Command, Serve
 from product_match.contract.errors import ProductMatchError, StackError
 from product_match_client.client import ProductMatchClient
@@ -144,9 +145,12 @@ class Trials:
         self._wait_for_moment(fault, load)
         trial.stored = self._stored()
         trial.loading = load.poll() is None
-        victim = self._victim(fault.kind, load)
+        victim = self._victim(fault, load)
         killed = time.monotonic()
         os.kill(victim, fault.kind.signal)
+        if fault.kind is FaultKind.HOLD:
+            time.sleep(HOLD_S)
+            os.kill(victim, signal.SIGCONT)
         if fault.kind.ends_serve:
             trial.serve_exit = self._serve.wait_end()
             self._serve.start()
@@ -223,14 +227,17 @@ class Trials:
         with _store(self._serve.mongodb) as store:
             return store["product_match"]["products"].estimated_document_count()
 
-    def _victim(self, kind: FaultKind, load: subprocess.Popen[str]) -> int:
+    def _victim(self, fault: Fault, load: subprocess.Popen[str]) -> int:
+        kind = fault.kind
         if kind is FaultKind.CLIENT:
             return load.pid
         processes = self._serve.processes()
+        models = sorted(processes.models)
         return {
             FaultKind.TRITON: processes.triton,
             FaultKind.DOCUMENTS: processes.documents,
             FaultKind.OWNER: processes.models["retrieval"],
+            FaultKind.HOLD: processes.models[models[fault.run % len(models)]],
         }.get(kind, processes.serve)
 
     def _wait_until_whole(self) -> None:

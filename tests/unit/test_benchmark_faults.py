@@ -87,8 +87,8 @@ def test_a_kill_before_the_start_is_refused():
         Fault(kind=FaultKind.CLIENT, run=0, after_products=-1, delay_s=0.0)
 
 
-def test_only_asking_to_stop_is_not_a_kill():
-    assert {kind for kind in FaultKind if kind.signal is not signal.SIGKILL} == {FaultKind.TERMINATE}
+def test_only_asking_to_stop_and_holding_are_not_kills():
+    assert {kind for kind in FaultKind if kind.signal is not signal.SIGKILL} == {FaultKind.TERMINATE, FaultKind.HOLD}
 
 
 def test_an_equal_catalogue_has_no_difference():
