@@ -1,7 +1,7 @@
 """Whether Triton still waits for what this process is about to answer.
 
-Triton's Python backend gives a model's process up that neither answers nor shows a sign of life for one second: a
-machine that slept, a clock that was set forward, or 16 programs on 2 cores are enough, and no setting changes it. The
+Triton's Python backend gives a model's process up that neither answers nor shows a sign of life for one second;
+no setting changes that. Holding it for 1.2 s (SIGSTOP) is enough, as a machine's sleep or a want of cores may be. The
 requests then fail, and their memory is used for others. A process that goes on after that answers the next batch with
 the answers of this one (seen: the product of one request in the answer to another), and what it reads is torn; soon
 Triton or the process crashes. So it has to end before it answers, as if it had been killed.
