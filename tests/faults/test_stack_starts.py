@@ -97,6 +97,7 @@ def test_models_see_the_settings_and_the_installed_numpy(serving, place):
         "PRODUCT_MATCH_STATE_DIRECTORY": str(place / "state"),
         "PRODUCT_MATCH_STORE_TIMEOUT_S": "0.8",
         "PRODUCT_MATCH_ENCODER_THREADS": "0",
+        "PRODUCT_MATCH_METRICS_ADDRESS": serving["endpoints"]["metrics"],
     }
 
 
