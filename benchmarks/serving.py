@@ -109,7 +109,7 @@ class Serve:
         children = children_of(serve)
         triton = next((pid for pid, line in children.items() if Path(line[0]).name == "tritonserver"), 0)
         documents = next((pid for pid, line in children.items() if "--db" in line), 0)
-        models = {_model(line[1]): pid for pid, line in children_of(triton).items() if len(line) > 1}
+        models = {name: pid for pid, line in children_of(triton).items() if (name := _model(line))}
         if not (serve and triton and documents and "retrieval" in models):
             raise StackError(f"the stack is not whole: serve {serve}, children {children}, models {models}")
         return Processes(serve=serve, triton=triton, documents=documents, models=models)
@@ -162,9 +162,13 @@ class Serve:
         return held
 
 
-def _model(adapter: str) -> str:
-    """Return the model of an adapter's path; after a change of encoder its name ends with the revision."""
-    return re.sub(r"_[0-9a-f]{12}$", "", Path(adapter).parts[-3])
+def _model(command: Sequence[str]) -> str:
+    """Return the model whose adapter a process runs; after a change of encoder its name ends with the revision.
+
+    A child that Triton has just made still has Triton's own command line, and is no model yet: the answer is empty.
+    """
+    adapter = Path(command[1]) if len(command) > 1 else Path()
+    return re.sub(r"_[0-9a-f]{12}$", "", adapter.parts[-3]) if adapter.name == "model.py" else ""
 
 
 def end_in_order() -> None:
