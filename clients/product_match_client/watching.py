@@ -150,8 +150,8 @@ def _stamp(path: Path) -> Stamp:
 class _Server:
     """The catalogue of a server."""
 
-    def __init__(self, load: BulkLoad) -> None:
-        self._load = load
+    def __init__(self, load: BulkLoad, console: Console) -> None:
+        self._load, self._console = load, console
 
     def load(self, records: Iterator[Record], total: int, settled: Settled) -> Summary:
         return self._load.run(records, total=total, label="watch", settled=settled)
@@ -160,7 +160,9 @@ class _Server:
         if product_ids:
             with ProductMatchClient(self._load.url, timeout_s=self._load.settings.timeout_s) as client:
                 try:
-                    client.delete(product_ids)
+                    removed = client.delete(product_ids)
+                    self._console.note(f"removed as their photos are gone: {removed:,}")
+                    self._console.json_line({"removed": removed})
                 except NotFoundError:
                     logger.info("none of %d products was in the catalogue", len(product_ids))
 
@@ -199,7 +201,7 @@ def watch(
     away = False
     try:
         with Journal(folder, load.url, grouping.value) as journal:
-            follower = FolderWatch(folder, journal, _Server(load), grouping)
+            follower = FolderWatch(folder, journal, _Server(load, console), grouping)
             console.note(f"watching {folder}, {len(journal.done):,} images are done; Ctrl-C stops")
             while True:
                 started = clock()
@@ -207,7 +209,7 @@ def watch(
                     summary = follower.follow(follower.look())
                     if summary is not None:
                         console.json_line(summary.to_dict())
-                        console.flush()
+                    console.flush()
                     away = False
                 except UnavailableError as error:
                     if not away:

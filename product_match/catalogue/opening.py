@@ -170,7 +170,8 @@ def _share_server(
     applies: bool,
 ) -> tuple[VectorIndex, IndexOwner]:
     # Imported here: an embedded installation need not have qdrant-client.
-    from product_match.catalogue.server_owner import ServerIndexView, ServerOwner
+    from product_match.catalogue.server_comparison import ServedIndex
+    from product_match.catalogue.server_owner import ServerOwner
     from product_match.catalogue.server_replacement import ServerReplacement
     from product_match.stores.server_channel import QdrantChannel
     from product_match.stores.server_collections import ServerCollections
@@ -181,7 +182,7 @@ def _share_server(
     collections = ServerCollections(channel, settings.collection, encoder)
     collections.prepare()
     index = ServerIndex(channel, collections.alias, settings.store_timeout_s, owns_channel=False)
-    view = ServerIndexView(documents, index)
+    view = ServedIndex(documents, index)
     replacement = ServerReplacement(documents, channel, collections, view, settings.store_timeout_s)
     applier = None
     if applies:

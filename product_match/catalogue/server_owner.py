@@ -3,62 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from product_match.catalogue.applier import Applier
 from product_match.catalogue.documents import DocumentStore
-from product_match.catalogue.mongo_errors import document_errors
 from product_match.catalogue.rebuilding import Rebuilder
+from product_match.catalogue.server_comparison import ServedIndex
 from product_match.stores.server_index import ServerIndex
-from product_match.stores.vector_index import Revision
 
 WAIT_POLL_S: Final = 0.05
 
 
-class ServerIndexView:
-    """What can be compared and mended from any process.
-
-    Changing points directly could put something older over what an applier elsewhere has just written, so products
-    that are out of step are marked as pending, and the applier carries them over.
-    """
-
-    def __init__(self, documents: DocumentStore, index: ServerIndex) -> None:
-        """Compare `index` with `documents`."""
-        self._documents = documents
-        self._index = index
-
-    def count(self) -> int:
-        """Return how many points the index holds."""
-        return self._index.count()
-
-    def lookup(self, ids: Sequence[str]) -> dict[str, Revision]:
-        """Return what the index holds of `ids`."""
-        return self._index.lookup(ids)
-
-    def page(self, after: str | None, limit: int) -> list[Revision]:
-        """Return up to `limit` revisions above `after`."""
-        return self._index.page(after, limit)
-
-    def reapply(self, ids: Sequence[str]) -> int:
-        """Have the applier bring the index in step with the documents of `ids`; remove points without one."""
-        present = self._mark(ids)
-        orphans = [id_ for id_ in ids if id_ not in present]
-        self._index.delete(orphans)
-        # A product may have come, and been applied, just before its point was removed.
-        self._mark(orphans)
-        return len(ids)
-
-    def _mark(self, ids: Sequence[str]) -> set[str]:
-        if not ids:
-            return set()
-        query = {"_id": {"$in": list(ids)}}
-        with document_errors("marking products to be applied"):
-            self._documents.products.update_many(query, {"$set": {"pending": True}})
-            return {document["_id"] for document in self._documents.products.find(query, {"_id": 1})}
-
-
-class ServerOwner(ServerIndexView):
+class ServerOwner(ServedIndex):
     """An IndexOwner over a Qdrant server."""
 
     def __init__(

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import Final
 
 from product_match.catalogue.changes import renew_pending
 from product_match.catalogue.documents import LIVE, DocumentStore
 from product_match.catalogue.rebuilding import Report
 from product_match.catalogue.records import POINT_FIELDS, vector_point
+from product_match.catalogue.server_comparison import UnsearchedIndex
 from product_match.catalogue.verification import Comparable, Verification
 from product_match.contract.errors import CancelledError
 from product_match.stores.server_channel import QdrantChannel
 from product_match.stores.server_collections import ServerCollections
 from product_match.stores.server_index import ServerIndex
-from product_match.stores.vector_index import Revision
 
 PAGE_SIZE: Final = 200
 
@@ -57,7 +56,7 @@ class ServerReplacement:
                 points += len(page)
                 report("loading", points)
             report("comparing", points)
-            Verification(self._documents, _Filling(self._documents, fresh), repair=True).run()
+            Verification(self._documents, UnsearchedIndex(self._documents, fresh), repair=True).run()
             self._collections.switch(name)
             switched = True
         finally:
@@ -83,27 +82,3 @@ class ServerReplacement:
         if before is not None:
             self._collections.remove(before)
         return points
-
-
-class _Filling:
-    """A collection that nobody searches yet, brought in step directly."""
-
-    def __init__(self, documents: DocumentStore, index: ServerIndex) -> None:
-        self._documents = documents
-        self._index = index
-
-    def count(self) -> int:
-        return self._index.count()
-
-    def lookup(self, ids: Sequence[str]) -> dict[str, Revision]:
-        return self._index.lookup(ids)
-
-    def page(self, after: str | None, limit: int) -> list[Revision]:
-        return self._index.page(after, limit)
-
-    def reapply(self, ids: Sequence[str]) -> int:
-        held = self._documents.read(ids)
-        live = {id_: document for id_, document in held.items() if not document.get("deleted")}
-        self._index.upsert([vector_point(document) for document in live.values()])
-        self._index.delete([id_ for id_ in ids if id_ not in live])
-        return len(ids)

@@ -19,8 +19,8 @@ from product_match_client.command import main
 from product_match_client.endpoints import parse_endpoint
 from tests.fakes.bench_server import REFUSAL, ServerThread
 
-HEADER = "Concurrency,Inferences/Second,Client Send,p50 latency,p90 latency,p95 latency,p99 latency"
-CSV = f"{HEADER}\n2,150.5,20,1000,1100,1200,1500\n"
+HEADER = "Concurrency,Inferences/Second,Client Send,p50 latency,p90 latency,p95 latency,p99 latency,Avg latency"
+CSV = f"{HEADER}\n2,150.5,20,1000,1100,1200,1500,1250\n"
 
 
 @pytest.fixture
@@ -96,7 +96,8 @@ def test_perf_analyzer_gets_other_inputs_and_is_compared(texts, capsys, analyzer
         )
     assert code == 0
     (opinion,) = report["perf_analyzer"]
-    assert opinion["throughput"] == 150.5
+    # Two in flight for 1.25 ms each; it counts whole seconds itself.
+    assert (opinion["throughput"], opinion["reported_throughput"]) == (1600.0, 150.5)
     assert opinion["quantiles"] == {"p50": 1.0, "p95": 1.2, "p99": 1.5}
     assert opinion["p50_ratio"] == round(report["runs"][0]["latency"]["quantiles"]["p50"], 3)
 
@@ -190,7 +191,7 @@ def test_a_perf_analyzer_that_hangs_is_ended(analyzer):
         analyse(timeout_s=0.2)
 
 
-@pytest.mark.parametrize("text", ["", HEADER, "a,b\n1,2\n"])
+@pytest.mark.parametrize("text", ["", HEADER, "a,b\n1,2\n", CSV.replace("1250", "0")])
 def test_a_report_that_cannot_be_read_is_refused(text):
     with pytest.raises(ConfigError, match="report cannot be read"):
         perf_analyzer.read_report(text)

@@ -315,7 +315,9 @@ def test_the_command_follows_a_folder_until_it_is_interrupted(tmp_path, monkeypa
         assert main(["index", "--watch", "photos", "--url", url]) == 0
         assert server.entries == {}
     captured = capsys.readouterr()
-    (summary,) = [json.loads(line) for line in captured.out.splitlines()]
+    summary, removal = [json.loads(line) for line in captured.out.splitlines()]
+    assert removal == {"removed": 1}
+    assert "removed as their photos are gone: 1\n" in captured.err
     # The two go in one request, which is refused, and then by themselves: the good one may be there already by then.
     assert summary["created"] + summary["unchanged"] == 1
     assert (summary["rejected"], summary["rejects"]) == (1, "rejects.jsonl")

@@ -27,10 +27,19 @@ _DETAIL_CHARACTERS: Final = 600
 
 @dataclass(frozen=True, kw_only=True)
 class AnalyzerResult:
-    """What perf_analyzer measured, in the units of this package."""
+    """What perf_analyzer measured, in the units of this package.
+
+    Attributes:
+        concurrency: Requests in flight.
+        throughput: Answers a second: `concurrency` over the mean latency (Little's law).
+        reported_throughput: What perf_analyzer says itself. With a number of requests to send it looks once a second
+            whether all are answered, so that it divides by up to a second too much.
+        quantiles: Latency in milliseconds.
+    """
 
     concurrency: int
     throughput: float
+    reported_throughput: float
     quantiles: dict[str, float]
 
 
@@ -100,7 +109,9 @@ def analyse(
             *("-m", model, "-u", endpoint.address, "-i", endpoint.protocol.name.lower()),
             *("--input-data", str(scratch / "inputs.json")),
             *("--concurrency-range", str(concurrency), "--request-count", str(len(requests))),
-            *("-f", str(scratch / "report.csv")),
+            *("-f", str(scratch / "report.csv"), "--verbose-csv"),
+            # As the bench sends: one thread for all requests. Eight threads cost a small server's cores a tenth.
+            "--async",
         ]
         try:
             done = subprocess.run(
@@ -131,7 +142,7 @@ def _failure(done: subprocess.CompletedProcess[str]) -> Exception:
 
 
 def read_report(text: str) -> AnalyzerResult:
-    """Read the CSV that perf_analyzer writes; its latencies are in microseconds.
+    """Read the verbose CSV that perf_analyzer writes; its latencies are in microseconds.
 
     Raises:
         ConfigError: It has no row, or other columns.
@@ -139,12 +150,14 @@ def read_report(text: str) -> AnalyzerResult:
     try:
         row: dict[str, Any] = next(csv.DictReader(text.splitlines()))
         quantiles = {name: float(row[f"{name} latency"]) / 1000 for name in ("p50", "p95", "p99")}
+        concurrency = int(row["Concurrency"])
         return AnalyzerResult(
-            concurrency=int(row["Concurrency"]),
-            throughput=float(row["Inferences/Second"]),
+            concurrency=concurrency,
+            throughput=round(concurrency / float(row["Avg latency"]) * 1e6, 2),
+            reported_throughput=float(row["Inferences/Second"]),
             quantiles=quantiles,
         )
-    except (StopIteration, KeyError, ValueError) as error:
+    except (StopIteration, KeyError, ValueError, ZeroDivisionError) as error:
         raise ConfigError(
             f"perf_analyzer's report cannot be read ({error!r}); use the one of tritonclient 2.51.0"
         ) from error
