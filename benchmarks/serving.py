@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from product_match.contract.errors import StackError
 from product_match.reindexing.task import MODULE as CHANGE_WORKER
-from product_match.stack.processes import children_of, process_alive, wait_until_gone
+from product_match.stack.processes import children_of, model_of, process_alive, wait_until_gone
 from product_match_client.command import main as product_match
 
 PROJECT: Final = Path(__file__).parents[1]
@@ -109,7 +109,9 @@ class Serve:
         children = children_of(serve)
         triton = next((pid for pid, line in children.items() if Path(line[0]).name == "tritonserver"), 0)
         documents = next((pid for pid, line in children.items() if "--db" in line), 0)
-        models = {name: pid for pid, line in children_of(triton).items() if (name := _model(line))}
+        named = {model_of(line): pid for pid, line in children_of(triton).items() if model_of(line)}
+        # After a change of encoder a model's name ends with the revision.
+        models = {re.sub(r"_[0-9a-f]{12}$", "", name): pid for name, pid in named.items()}
         if not (serve and triton and documents and "retrieval" in models):
             raise StackError(f"the stack is not whole: serve {serve}, children {children}, models {models}")
         return Processes(serve=serve, triton=triton, documents=documents, models=models)
@@ -160,15 +162,6 @@ class Serve:
         except FileNotFoundError:
             return {}
         return held
-
-
-def _model(command: Sequence[str]) -> str:
-    """Return the model whose adapter a process runs; after a change of encoder its name ends with the revision.
-
-    A child that Triton has just made still has Triton's own command line, and is no model yet: the answer is empty.
-    """
-    adapter = Path(command[1]) if len(command) > 1 else Path()
-    return re.sub(r"_[0-9a-f]{12}$", "", adapter.parts[-3]) if adapter.name == "model.py" else ""
 
 
 def end_in_order() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from product_match.catalogue.applier import Applier
 from product_match.catalogue.documents import DocumentStore
 from product_match.catalogue.rebuilding import Rebuilder
+from product_match.catalogue.verification import ComparedIndex
 from product_match.stores.swappable_index import SwappableIndex
 from product_match.stores.vector_index import Revision
 
@@ -51,15 +52,14 @@ class IndexOwner(Protocol):
         """Let go of what this object opened."""
 
 
-class LocalOwner:
+class LocalOwner(ComparedIndex):
     """The owner in this process."""
 
     def __init__(
         self, documents: DocumentStore, index: SwappableIndex, applier: Applier, rebuilder: Rebuilder, kind: str
     ) -> None:
         """Serve `index`, which `applier` feeds from `documents` and `rebuilder` replaces."""
-        self._documents = documents
-        self._index = index
+        super().__init__(documents, index)
         self._applier = applier
         self._rebuilder = rebuilder
         self._kind = kind
@@ -71,18 +71,6 @@ class LocalOwner:
     def wait_applied(self, revs: Mapping[str, int], timeout_s: float) -> dict[str, int]:
         """Wait until products can be found."""
         return self._applier.wait(revs, timeout_s)
-
-    def count(self) -> int:
-        """Return how many points the index holds."""
-        return self._index.count()
-
-    def lookup(self, ids: Sequence[str]) -> dict[str, Revision]:
-        """Return what the index holds of `ids`."""
-        return self._index.lookup(ids)
-
-    def page(self, after: str | None, limit: int) -> list[Revision]:
-        """Return up to `limit` revisions above `after`."""
-        return self._index.page(after, limit)
 
     def reapply(self, ids: Sequence[str]) -> int:
         """Bring the index in step with the documents of `ids`."""

@@ -4,35 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from product_match.catalogue.documents import DocumentStore
 from product_match.catalogue.mongo_errors import document_errors
 from product_match.catalogue.records import vector_point
-from product_match.stores.server_index import ServerIndex
-from product_match.stores.vector_index import Revision
+from product_match.catalogue.verification import ComparedIndex
 
 
-class _ComparedIndex:
-    """What a comparison reads of an index."""
-
-    def __init__(self, documents: DocumentStore, index: ServerIndex) -> None:
-        """Compare `index` with `documents`."""
-        self._documents = documents
-        self._index = index
-
-    def count(self) -> int:
-        """Return how many points the index holds."""
-        return self._index.count()
-
-    def lookup(self, ids: Sequence[str]) -> dict[str, Revision]:
-        """Return what the index holds of `ids`."""
-        return self._index.lookup(ids)
-
-    def page(self, after: str | None, limit: int) -> list[Revision]:
-        """Return up to `limit` revisions above `after`."""
-        return self._index.page(after, limit)
-
-
-class ServedIndex(_ComparedIndex):
+class ServedIndex(ComparedIndex):
     """A collection that is searched, and changed by appliers in any process.
 
     Changing points directly could put something older over what an applier elsewhere has just written, so products
@@ -57,7 +34,7 @@ class ServedIndex(_ComparedIndex):
             return {document["_id"] for document in self._documents.products.find(query, {"_id": 1})}
 
 
-class UnsearchedIndex(_ComparedIndex):
+class UnsearchedIndex(ComparedIndex):
     """A collection that nobody searches or changes yet, brought in step directly."""
 
     def reapply(self, ids: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from product_match.catalogue.documents import PAGE_SIZE, STATE_FIELDS, Document, DocumentStore
 from product_match.contract.errors import InvalidRequestError
-from product_match.stores.vector_index import Revision
+from product_match.stores.vector_index import Revision, VectorIndex
 
 MAX_EXAMPLES: Final = 20
 SECOND_LOOKS: Final = 3
@@ -89,6 +89,27 @@ class Comparable(Protocol):
 
     def reapply(self, ids: Sequence[str]) -> int:
         """Bring the index in step with the documents of `ids`; return how many there are."""
+
+
+class ComparedIndex:
+    """What a comparison reads of an index; how it is brought in step is each owner's own."""
+
+    def __init__(self, documents: DocumentStore, index: VectorIndex) -> None:
+        """Compare `index` with `documents`."""
+        self._documents = documents
+        self._index = index
+
+    def count(self) -> int:
+        """Return how many points the index holds."""
+        return self._index.count()
+
+    def lookup(self, ids: Sequence[str]) -> dict[str, Revision]:
+        """Return what the index holds of `ids`."""
+        return self._index.lookup(ids)
+
+    def page(self, after: str | None, limit: int) -> list[Revision]:
+        """Return up to `limit` revisions above `after`."""
+        return self._index.page(after, limit)
 
 
 class Verification:

@@ -118,6 +118,15 @@ def children_of(pid: int) -> dict[int, list[str]]:
     return children
 
 
+def model_of(command: Sequence[str]) -> str:
+    """Return the model whose adapter a child of Triton runs: `stub .../NAME/VERSION/model.py ...`.
+
+    Empty for others, such as a child that Triton has just made, which still has Triton's own command line.
+    """
+    adapter = Path(command[1]) if len(command) > 1 else Path()
+    return adapter.parts[-3] if adapter.name == "model.py" else ""
+
+
 def _status(pid: int) -> list[str] | None:
     """Return the fields of /proc/PID/stat from the state on (state, parent, ...), None if it is gone."""
     try:

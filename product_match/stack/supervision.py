@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from product_match.contract.errors import StackError
 from product_match.stack import logs
-from product_match.stack.processes import ChildProcess, children_of, process_alive
+from product_match.stack.processes import ChildProcess, children_of, model_of, process_alive
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +123,7 @@ class ModelServer:
     def note_models(self) -> None:
         """Remember the models' processes; call it once Triton is ready."""
         children = children_of(self._child.pid)
-        self._models = {pid: _model_name(command) for pid, command in children.items()}
+        self._models = {pid: model_of(command) or command[0] for pid, command in children.items()}
 
     @property
     def pid(self) -> int:
@@ -180,8 +179,3 @@ class ModelServer:
             raise StackError(
                 f"Triton was not ready again after {self._start_timeout_s:g} s; {logs.describe(self._child.log_file)}"
             )
-
-
-def _model_name(command: list[str]) -> str:
-    """Return the model of a stub's command line: `stub .../NAME/VERSION/model.py ...`."""
-    return Path(command[1]).parent.parent.name if len(command) > 1 else command[0]

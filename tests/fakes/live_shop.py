@@ -11,9 +11,11 @@ import threading
 import time
 from pathlib import Path
 
+from pymongo import MongoClient
+
 from product_match.contract.products import product_words
 from product_match.stack.encoder_change import read_models
-from product_match.stack.processes import children_of
+from product_match.stack.processes import children_of, model_of
 from product_match_client.client import ProductMatchClient
 from product_match_client.requests import ProductRow
 from tests.fakes.live_server import PROJECT, start_server
@@ -62,17 +64,34 @@ class Shop:
             time.sleep(0.05)
         return self.change()
 
+    def wait_for_stage(self, stage, timeout_s=60.0):
+        """Wait until the change that was asked for has come so far; return the process that performs it."""
+        deadline = time.monotonic() + timeout_s
+        while self.change().get("stage") != stage:
+            assert self.change()["state"] in ("requested", "running")
+            assert time.monotonic() < deadline, self.change()
+            time.sleep(0.002)
+        return self.change()["pid"]
+
+    def begin_reindex(self, directory, timeout_s=60.0):
+        """Ask for another encoder; return the process that embeds, once it has embedded the first products."""
+        revision = json.loads((directory / "encoder.json").read_text())["revision"]
+        deadline = time.monotonic() + timeout_s
+        with self.client() as client, MongoClient(self.server.endpoints["mongodb"]) as store:
+            client.reindex(str(directory))
+            embedded = store["product_match"][f"products_{revision}"]
+            while embedded.find_one({}, {"_id": 1}) is None:
+                assert time.monotonic() < deadline, self.change()
+                time.sleep(0.002)
+        return self.change()["pid"]
+
     def triton_pid(self):
         return read_models(self.state).triton_pid
 
     def kill_model(self, model):
         """Kill the process of a model, under whatever suffix it runs."""
-        named = {
-            pid: Path(command[1]).parent.parent.name
-            for pid, command in children_of(self.triton_pid()).items()
-            if len(command) > 1
-        }
-        os.kill(next(pid for pid, name in named.items() if name.startswith(model)), signal.SIGKILL)
+        children = children_of(self.triton_pid())
+        os.kill(next(pid for pid, line in children.items() if model_of(line).startswith(model)), signal.SIGKILL)
 
     def wait_until_ready(self, client, *, other_than=None, timeout_s=60.0):
         """Wait until Triton has all its models: another process than `other_than`, where that is given."""

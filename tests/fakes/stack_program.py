@@ -15,7 +15,7 @@ from pathlib import Path
 
 from product_match.contract.errors import ProductMatchError
 from product_match.stack.local import LocalStack
-from product_match.stack.processes import children_of
+from product_match.stack.processes import children_of, model_of
 from product_match.stack.stack_settings import StackSettings
 from product_match.stack.state import StateDirectory
 from product_match.stack.supervision import RestartPolicy
@@ -50,7 +50,7 @@ def processes() -> dict[str, object]:
         name = "triton" if Path(command[0]).name == "tritonserver" else "documents"
         found[name] = pid
         if name == "triton":
-            found["models"] = {Path(line[1]).parts[-3]: child for child, line in children_of(pid).items()}
+            found["models"] = {model_of(line): child for child, line in children_of(pid).items()}
     return found
 
 

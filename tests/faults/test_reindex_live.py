@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from pymongo import MongoClient
 
 from tests.fakes.live_server import PROJECT
 from tests.fakes.live_shop import PHOTO, WITH_PHOTO, WORDS_ONLY, Load, Shop
@@ -94,15 +93,9 @@ def test_a_rollback_embeds_only_what_changed_since(shop):
 
 
 def test_a_worker_that_is_killed_costs_nothing_and_the_same_command_goes_on(shop, encoders):
-    identity = json.loads((encoders["other"] / "encoder.json").read_text())
-    with shop.client() as client, MongoClient(shop.server.endpoints["mongodb"]) as store:
-        client.reindex(str(encoders["other"]))
-        partial = store["product_match"][f"products_{identity['revision']}"]
-        while partial.find_one({}, {"_id": 1}) is None:
-            time.sleep(0.002)
-        os.kill(shop.change()["pid"], signal.SIGKILL)
-        failed = shop.wait_for_change("failed")
-        assert "the change of encoder ended with signal SIGKILL" in failed["message"]
+    os.kill(shop.begin_reindex(encoders["other"]), signal.SIGKILL)
+    failed = shop.wait_for_change("failed")
+    assert "the change of encoder ended with signal SIGKILL" in failed["message"]
     shop.check("demo-clip")
     done = shop.run("reindex", "--checkpoint", str(encoders["other"]))
     assert 0 < done["embedded"] < len(shop.prices)
@@ -113,10 +106,7 @@ def test_a_worker_that_is_killed_costs_nothing_and_the_same_command_goes_on(shop
 def test_a_worker_that_is_killed_among_the_models_leaves_the_encoder_before(shop, stage):
     with shop.client() as client:
         client.rollback()
-        while shop.change().get("stage") != stage:
-            assert shop.change()["state"] in ("requested", "running")
-            time.sleep(0.002)
-        os.kill(shop.change()["pid"], signal.SIGKILL)
+        os.kill(shop.wait_for_stage(stage), signal.SIGKILL)
         failed = shop.wait_for_change("failed")
         assert failed["encoder"].startswith("demo-clip@")
         # The models of both encoders were mixed, so Triton itself is started again.
@@ -127,9 +117,7 @@ def test_a_worker_that_is_killed_among_the_models_leaves_the_encoder_before(shop
 def test_a_model_that_dies_while_the_new_ones_are_loaded_ends_the_change(shop):
     with shop.client() as client:
         client.rollback()
-        while shop.change().get("stage") != "loading the models":
-            assert shop.change()["state"] in ("requested", "running")
-            time.sleep(0.002)
+        shop.wait_for_stage("loading the models")
         shop.kill_model("text_preprocess")
         failed = shop.wait_for_change("failed")
         assert "Triton was started again meanwhile; the encoder before goes on serving" in failed["message"]
@@ -154,23 +142,18 @@ def test_a_server_that_is_killed_starts_with_the_encoder_before_and_goes_on(shop
 
 
 def test_a_model_that_dies_while_products_are_embedded_does_not_stop_the_embedding(shop, encoders):
-    identity = json.loads((encoders["small"] / "encoder.json").read_text())
-    with shop.client() as client, MongoClient(shop.server.endpoints["mongodb"]) as store:
-        client.reindex(str(encoders["small"]))
-        partial = store["product_match"][f"products_{identity['revision']}"]
-        while partial.find_one({}, {"_id": 1}) is None:
-            time.sleep(0.002)
-        worker = shop.change()["pid"]
-        # Held until Triton is back, so that the death comes while it embeds on a machine of any speed.
-        os.kill(worker, signal.SIGSTOP)
-        try:
-            assert shop.change()["stage"] == "embedding"
-            before = shop.triton_pid()
-            shop.kill_model("text_preprocess")
+    worker = shop.begin_reindex(encoders["small"])
+    # Held until Triton is back, so that the death comes while it embeds on a machine of any speed.
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        assert shop.change()["stage"] == "embedding"
+        before = shop.triton_pid()
+        shop.kill_model("text_preprocess")
+        with shop.client() as client:
             shop.wait_until_ready(client, other_than=before)
-        finally:
-            os.kill(worker, signal.SIGCONT)
-        done = shop.run("reindex", "--checkpoint", str(encoders["small"]))
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    done = shop.run("reindex", "--checkpoint", str(encoders["small"]))
     assert done["encoder"].startswith("small@")
     assert shop.change()["pid"] == worker
     shop.check("small")

@@ -12,7 +12,14 @@ import pytest
 
 from product_match.contract.errors import StackError
 from product_match.stack import launcher
-from product_match.stack.processes import LAUNCHER, ChildProcess, children_of, process_alive, wait_until_gone
+from product_match.stack.processes import (
+    LAUNCHER,
+    ChildProcess,
+    children_of,
+    model_of,
+    process_alive,
+    wait_until_gone,
+)
 
 PYTHON = sys.executable
 STUBBORN = (
@@ -147,3 +154,15 @@ def test_the_children_of_a_process_are_listed_with_their_command_lines(child):
     wait_for_log(one, "ready")
     assert children_of(os.getpid())[one.pid][:3] == [PYTHON, "-c", STUBBORN]
     assert one.pid not in children_of(one.pid)
+
+
+@pytest.mark.parametrize(
+    ("command", "model"),
+    [
+        (["stub", "/repository/indexing/1/model.py", "region"], "indexing"),
+        (["/bin/tritonserver", "--model-repository=/repository/x/y"], ""),
+        (["stub"], ""),
+    ],
+)
+def test_a_child_of_triton_is_known_by_its_adapter(command, model):
+    assert model_of(command) == model

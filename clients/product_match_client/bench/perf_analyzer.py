@@ -110,7 +110,7 @@ def analyse(
             *("--input-data", str(scratch / "inputs.json")),
             *("--concurrency-range", str(concurrency), "--request-count", str(len(requests))),
             *("-f", str(scratch / "report.csv"), "--verbose-csv"),
-            # As the bench sends: one thread for all requests. Eight threads cost a small server's cores a tenth.
+            # Asynchronous, as the bench sends.
             "--async",
         ]
         try:
