@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from product_match.catalogue.connection import connect
-from product_match.catalogue.documents import DocumentStore
-from product_match.catalogue.records import vector_point
 from product_match.contract.encoder import load_encoder
+from product_match.documents.connection import connect
+from product_match.documents.store import DocumentStore
+from product_match.index.points import vector_point
 from product_match.settings import Secret, ServingSettings
-from product_match.stores.edge_index import EdgeIndex
+from product_match.vectors.edge_index import EdgeIndex
 
 DATABASE = "product_match"
 

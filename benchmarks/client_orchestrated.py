@@ -25,16 +25,16 @@ from pymongo import AsyncMongoClient
 from tritonclient.http import InferInput, InferRequestedOutput
 from tritonclient.http.aio import InferenceServerClient
 
+from benchmarks.load.inputs import Inputs
+from benchmarks.load.loops import Measured
+from benchmarks.load.messages import Kind
 from product_match.contract.encoder import EncoderSpec, load_encoder
 from product_match.contract.limits import DEFAULT_TOP_K
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
 from product_match.retrieval.fusion import fuse
-from product_match.stores.edge_index import EdgeIndex
-from product_match.stores.vector_index import VectorQuery
-from product_match_client.bench.inputs import Inputs
-from product_match_client.bench.loops import Measured
-from product_match_client.bench.messages import Kind
+from product_match.vectors.edge_index import EdgeIndex
+from product_match.vectors.vector_index import VectorQuery
 
 FLOAT_ENCODER = "pattern_image_encoder"
 WARM_UP_S = 1.0

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.load.summaries import summarise
 from product_match.contract.products import point_id
-from product_match.stores.edge_index import EdgeIndex
-from product_match.stores.vector_index import VectorPoint, VectorQuery
-from product_match_client.bench.summaries import summarise
+from product_match.vectors.edge_index import EdgeIndex
+from product_match.vectors.vector_index import VectorPoint, VectorQuery
 
 DIMENSION = 256
 CLUSTER_SIZE = 60

@@ -21,16 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.catalogue_copy import copy_index, open_documents
-from product_match.catalogue.product_cache import CachedProducts
+from benchmarks.load.inputs import Inputs
+from benchmarks.load.messages import Kind
 from product_match.contract.encoder import IMAGE_ONNX_FILE, TEXT_ONNX_FILE, EncoderSpec, load_encoder
 from product_match.contract.models import IMAGE_ENCODER, TEXT_ENCODER, composing_model
 from product_match.encoding.session import EncoderSession
+from product_match.index.product_cache import CachedProducts
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
 from product_match.retrieval.service import RetrievalService
 from product_match.triton.batches import BatchRequest
-from product_match_client.bench.inputs import Inputs
-from product_match_client.bench.messages import Kind
 
 
 @dataclass(frozen=True, kw_only=True)

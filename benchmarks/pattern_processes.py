@@ -12,11 +12,11 @@ from typing import Any
 
 from benchmarks.catalogue_copy import DATABASE, copy_index, open_documents
 from benchmarks.client_orchestrated import WARM_UP_S, Application, Reads
+from benchmarks.load.inputs import Inputs
+from benchmarks.load.loops import Measured
+from benchmarks.load.messages import Kind
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import StackError
-from product_match_client.bench.inputs import Inputs
-from product_match_client.bench.loops import Measured
-from product_match_client.bench.messages import Kind
 
 ANSWER_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 10.0

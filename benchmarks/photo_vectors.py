@@ -19,9 +19,10 @@ import numpy as np
 import qdrant_edge
 from numpy.typing import NDArray
 
-from product_match.stores.edge_index import EdgeIndex
-from product_match.stores.photo_vectors import MORE_IMAGES_VECTOR
-from product_match.stores.vector_index import IMAGE_VECTOR, VectorPoint, VectorQuery
+from product_match.contract.vectors import IMAGE_VECTOR
+from product_match.vectors.edge_index import EdgeIndex
+from product_match.vectors.photo_vectors import MORE_IMAGES_VECTOR
+from product_match.vectors.vector_index import VectorPoint, VectorQuery
 
 BATCH = 200
 CENTRES = 200

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from product_match.contract.errors import StackError
-from product_match.reindexing.task import MODULE as CHANGE_WORKER
-from product_match.stack.processes import children_of, model_of, process_alive, wait_until_gone
-from product_match_client.command import main as product_match
+from product_match.encoder_change.task import MODULE as CHANGE_WORKER
+from product_match.host.processes import children_of, model_of, process_alive, wait_until_gone
+from product_match_client.cli.command import main as product_match
 
 PROJECT: Final = Path(__file__).parents[1]
 START_TIMEOUT_S: Final = 150.0

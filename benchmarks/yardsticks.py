@@ -23,17 +23,17 @@ from typing import Any
 
 from benchmarks.client_orchestrated import WARM_UP_S, Reads, add_float_encoder
 from benchmarks.limit import Limit, Way
+from benchmarks.load import processes
+from benchmarks.load.inputs import Inputs, photo_files, varied_photos, varied_texts
+from benchmarks.load.messages import Kind
+from benchmarks.load.runs import Load, Runner, Server
+from benchmarks.load.summaries import summarise
 from benchmarks.pattern_processes import Deployment, Processes
 from product_match.contract.encoder import load_encoder
 from product_match.contract.products import product_words
 from product_match.repository.assembly import assemble_repository
 from product_match.stack.local import LocalStack
-from product_match.stack.stack_settings import StackSettings
-from product_match_client.bench import processes
-from product_match_client.bench.inputs import Inputs, photo_files, varied_photos, varied_texts
-from product_match_client.bench.messages import Kind
-from product_match_client.bench.runs import Load, Runner, Server
-from product_match_client.bench.summaries import summarise
+from product_match.stack.settings import StackSettings
 from product_match_client.client import ProductMatchClient
 from product_match_client.endpoints import parse_endpoint
 from product_match_client.requests import ProductRow

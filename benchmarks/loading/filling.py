@@ -10,14 +10,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from product_match.catalogue.connection import connect
-from product_match.catalogue.documents import LIVE, DocumentStore
-from product_match.catalogue.records import EMBEDDING_FIELDS, ProductWrite, Receipt, unpack_vector
-from product_match.catalogue.writing import write_products
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import StackError, UnavailableError
+from product_match.contract.vectors import IMAGE_VECTOR, TEXT_VECTOR
+from product_match.documents.connection import connect
+from product_match.documents.records import EMBEDDING_FIELDS, ProductWrite, Receipt, unpack_vector
+from product_match.documents.store import LIVE, DocumentStore
+from product_match.documents.writing import write_products
 from product_match.settings import Secret, ServingSettings
-from product_match.stores.vector_index import IMAGE_VECTOR, TEXT_VECTOR
 
 BATCH: Final = 64
 PATTERNS: Final = 500

@@ -24,18 +24,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from product_match.catalogue.arguments import Arguments
-from product_match.catalogue.documents import Document
-from product_match.catalogue.images import load_images
 from product_match.catalogue.opening import Catalogue
-from product_match.catalogue.removal import remove_matching, remove_products
-from product_match.catalogue.selection import fitting_page
-from product_match.catalogue.updating import Updated, update_products
-from product_match.catalogue.verification import Verification
 from product_match.contract import limits
 from product_match.contract.errors import InvalidRequestError, NotFoundError
+from product_match.contract.filters import read_filter
 from product_match.contract.products import point_id
-from product_match.stack.encoder_change import read_change, request_reindex, request_rollback
-from product_match.stores.filters import read_filter
+from product_match.documents.images import load_images
+from product_match.documents.removal import remove_matching, remove_products
+from product_match.documents.selection import fitting_page
+from product_match.documents.store import Document
+from product_match.documents.updating import Updated, update_products
+from product_match.encoder_change.requests import read_change, request_reindex, request_rollback
+from product_match.index.verification import Verification
 
 Answer = dict[str, Any]
 

@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from product_match.catalogue.applier import Applier
-from product_match.catalogue.documents import DocumentStore, open_documents
-from product_match.catalogue.handover import Membership, Turn
-from product_match.catalogue.leases import Lease
-from product_match.catalogue.owner import IndexOwner, LocalOwner
-from product_match.catalogue.owner_socket import OwnerClient, OwnerServer
-from product_match.catalogue.product_cache import CachedProducts
-from product_match.catalogue.rebuilding import Rebuilder
-from product_match.catalogue.reconciliation import Reconciliation
-from product_match.catalogue.upkeep import Upkeep
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import ConfigError
+from product_match.documents.leases import Lease
+from product_match.documents.store import DocumentStore, open_documents
+from product_match.encoder_change.handover import ChangeNotes, Membership, Turn
+from product_match.index.applier import Applier
+from product_match.index.owner import IndexOwner, LocalOwner
+from product_match.index.owner_socket import OwnerClient, OwnerServer
+from product_match.index.product_cache import CachedProducts
+from product_match.index.rebuilding import Rebuilder
+from product_match.index.reconciliation import Reconciliation
+from product_match.index.upkeep import Upkeep
 from product_match.settings import ServingSettings, VectorIndexKind
-from product_match.stores.swappable_index import SwappableIndex
-from product_match.stores.vector_index import VectorIndex
+from product_match.vectors.swappable_index import SwappableIndex
+from product_match.vectors.vector_index import VectorIndex
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def open_for_retrieval(settings: ServingSettings, encoder: EncoderSpec) -> Searc
         UnavailableError: A store does not answer.
     """
     with contextlib.ExitStack() as opened:
-        documents = open_documents(settings, encoder.identity)
+        documents = open_documents(settings, encoder.identity, ChangeNotes(settings.state_directory))
         opened.callback(documents.close)
         if settings.vector_index is VectorIndexKind.EDGE:
             return _own_edge(settings, encoder, documents, opened)
@@ -96,7 +96,7 @@ def open_for_writing(settings: ServingSettings, encoder: EncoderSpec) -> Catalog
         UnavailableError: A store does not answer.
     """
     with contextlib.ExitStack() as opened:
-        documents = open_documents(settings, encoder.identity)
+        documents = open_documents(settings, encoder.identity, ChangeNotes(settings.state_directory))
         opened.callback(documents.close)
         if settings.vector_index is VectorIndexKind.EDGE:
             _, socket_path = _edge_paths(settings)
@@ -115,9 +115,9 @@ def _own_edge(
     settings: ServingSettings, encoder: EncoderSpec, documents: DocumentStore, opened: contextlib.ExitStack
 ) -> SearchableCatalogue:
     # Imported here: an installation for a Qdrant server has no Qdrant Edge.
-    from product_match.catalogue.edge_builder import EdgeBuilder
-    from product_match.catalogue.edge_replacement import EdgeReplacement
-    from product_match.stores.edge_directory import EdgeDirectory
+    from product_match.index.edge_builder import EdgeBuilder
+    from product_match.index.edge_replacement import EdgeReplacement
+    from product_match.vectors.edge_directory import EdgeDirectory
 
     root, socket_path = _edge_paths(settings)
     directory = EdgeDirectory(root, encoder.revision, encoder.embedding_dim)
@@ -156,7 +156,7 @@ def _own_edge(
 
 
 def _count_unindexed(index: VectorIndex) -> int:
-    from product_match.stores.edge_index import EdgeIndex
+    from product_match.vectors.edge_index import EdgeIndex
 
     return index.count_unindexed() if isinstance(index, EdgeIndex) else 0
 
@@ -170,12 +170,12 @@ def _share_server(
     applies: bool,
 ) -> tuple[VectorIndex, IndexOwner]:
     # Imported here: an embedded installation need not have qdrant-client.
-    from product_match.catalogue.server_comparison import ServedIndex
-    from product_match.catalogue.server_owner import ServerOwner
-    from product_match.catalogue.server_replacement import ServerReplacement
-    from product_match.stores.server_channel import QdrantChannel
-    from product_match.stores.server_collections import ServerCollections
-    from product_match.stores.server_index import ServerIndex
+    from product_match.index.server_comparison import ServedIndex
+    from product_match.index.server_owner import ServerOwner
+    from product_match.index.server_replacement import ServerReplacement
+    from product_match.vectors.server_channel import QdrantChannel
+    from product_match.vectors.server_collections import ServerCollections
+    from product_match.vectors.server_index import ServerIndex
 
     channel = QdrantChannel(settings.qdrant_url, settings.qdrant_api_key.value)
     opened.callback(channel.close)

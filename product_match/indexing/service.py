@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from product_match.catalogue.documents import DocumentStore
-from product_match.catalogue.owner import IndexOwner
-from product_match.catalogue.records import ProductWrite, Receipt
-from product_match.catalogue.writing import write_products
 from product_match.contract.errors import InvalidRequestError, ProductMatchError
 from product_match.contract.models import IMAGE_BYTES, IMAGE_GIVEN, PRODUCT, QUERY_TEXT, RECEIPT, TEXT_GIVEN
 from product_match.contract.products import IMAGE_OF, check_photos, parse_row
+from product_match.documents.records import ProductWrite, Receipt
+from product_match.documents.store import DocumentStore
+from product_match.documents.writing import write_products
+from product_match.index.owner import IndexOwner
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
 
 WAIT_TIMEOUT_S: Final = 10.0

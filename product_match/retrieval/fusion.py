@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from product_match.contract.encoder import SimilarityScale, SimilarityScales
 from product_match.contract.errors import InvalidRequestError
-from product_match.stores.vector_index import IMAGE_VECTOR, TEXT_VECTOR, Hit
+from product_match.contract.vectors import IMAGE_VECTOR, TEXT_VECTOR
+from product_match.vectors.vector_index import Hit
 
 IMAGE: Final = "image"
 TEXT: Final = "text"

@@ -11,15 +11,15 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from product_match.catalogue.product_cache import StoredProduct
 from product_match.contract import limits
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import InvalidRequestError, ProductMatchError
+from product_match.contract.filters import ProductFilter, read_filter
 from product_match.contract.models import IMAGE_GIVEN, MATCHES, TEXT_GIVEN
+from product_match.index.product_cache import StoredProduct
 from product_match.retrieval.fusion import IMAGE, TEXT, FusedQuery, Ranking, fuse
-from product_match.stores.filters import ProductFilter, read_filter
-from product_match.stores.vector_index import Hit, VectorQuery
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
+from product_match.vectors.vector_index import Hit, VectorQuery
 
 
 class Search(Protocol):

@@ -12,20 +12,22 @@ from pathlib import Path
 from types import TracebackType
 
 from product_match.contract.errors import ConfigError, StackError
-from product_match.reindexing.task import ReindexTask
+from product_match.encoder_change.generations import Generation
+from product_match.encoder_change.requests import Change, forget_change
+from product_match.encoder_change.succession import WORKER, Succession, SuccessionHooks
+from product_match.encoder_change.task import ReindexTask
+from product_match.host import logs, platforms
+from product_match.host.ports import LOOPBACK, PortRequest, choose_ports
+from product_match.host.processes import ChildProcess
+from product_match.host.signals import StopSignals
 from product_match.settings import ServingSettings
-from product_match.stack import documents, logs, platforms, triton
-from product_match.stack.encoder_change import Change, forget_change
-from product_match.stack.flags import Listener, Memory
-from product_match.stack.generations import Generation
-from product_match.stack.ports import LOOPBACK, PortRequest, choose_ports
-from product_match.stack.processes import ChildProcess
+from product_match.stack import document_server as documents
+from product_match.stack import triton_server as triton
 from product_match.stack.serving import assemble_models, change_worker, serving_settings, starting_generation
-from product_match.stack.signals import StopSignals
-from product_match.stack.stack_settings import StackSettings
+from product_match.stack.settings import StackSettings
 from product_match.stack.state import Endpoints, StateDirectory
-from product_match.stack.succession import WORKER, Succession, SuccessionHooks
 from product_match.stack.supervision import ModelServer, RestartedProcess
+from product_match.triton.flags import Listener, Memory
 
 logger = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError
-from product_match.reindexing.task import ADMIN_KEY_VARIABLE, MODULE, ReindexTask, generation_variables
+from product_match.encoder_change.generations import Generation
+from product_match.encoder_change.succession import WORKER
+from product_match.encoder_change.task import ADMIN_KEY_VARIABLE, MODULE, ReindexTask, generation_variables
+from product_match.host.processes import ChildProcess
 from product_match.repository.assembly import assemble_repository
 from product_match.settings import Secret, ServingSettings
-from product_match.stack import documents
-from product_match.stack.generations import Generation
-from product_match.stack.processes import ChildProcess
+from product_match.stack import document_server as documents
 from product_match.stack.state import StateDirectory
-from product_match.stack.succession import WORKER
 
 
 def starting_generation(state: StateDirectory, encoder_directory: Path, *, is_default: bool) -> Generation:

@@ -5,29 +5,27 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import hashlib
 import json
 import logging
 import os
 import signal
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from product_match.contract.errors import ConfigError, StackError
-from product_match.stack.generations import Generation, Generations, read_generations, write_generations
-from product_match.stack.json_files import read_json, write_json
-from product_match.stack.platforms import SHARED_MEMORY
-from product_match.stack.processes import process_alive, wait_until_gone
+from product_match.encoder_change.generations import Generation, Generations, read_generations, write_generations
+from product_match.host.json_files import read_json, write_json
+from product_match.host.platforms import SHARED_MEMORY
+from product_match.host.processes import process_alive, wait_until_gone
+from product_match.host.state_layout import StateLayout
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_STATE_DIRECTORY: Final = Path(".state")
 LOCK_FILE: Final = "lock"
 ENDPOINTS_FILE: Final = "endpoints.json"
-_UNIX_PATH_BYTES: Final = 100
 _ORPHAN_WAIT_S: Final = 3.0
 _WRITE_WAIT_S: Final = 0.1
 
@@ -44,37 +42,13 @@ class Endpoints:
     pid: int
 
 
-class StateDirectory:
+class StateDirectory(StateLayout):
     """What one server keeps on disk, and the lock that keeps a second one out."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+        """Use `path`, which `lock` makes."""
+        super().__init__(path)
         self._lock: int | None = None
-
-    @property
-    def logs(self) -> Path:
-        """Logs, one file for each process."""
-        return self.path / "logs"
-
-    @property
-    def documents(self) -> Path:
-        """Files of the document store."""
-        return self.path / "documents"
-
-    @property
-    def index(self) -> Path:
-        """Files of the vector index."""
-        return self.path / "index"
-
-    @property
-    def backends(self) -> Path:
-        """Triton's backend directory."""
-        return self.path / "backends"
-
-    @property
-    def model_repository(self) -> Path:
-        """The assembled model repository."""
-        return self.path / "model_repository"
 
     @property
     def lock_descriptor(self) -> int:
@@ -82,26 +56,6 @@ class StateDirectory:
         if self._lock is None:
             raise StackError(f"the state directory {self.path} is not locked; call lock() first")
         return self._lock
-
-    @property
-    def shared_memory_prefix(self) -> str:
-        """Start of the names of this server's shared memory: no other directory's, no copy's, no container's."""
-        status = self.path.stat()
-        identity = f"{self.path}:{status.st_dev}:{status.st_ino}"
-        return f"product_match_{hashlib.sha256(identity.encode()).hexdigest()[:12]}_"
-
-    def owner_socket(self, generation: str = "") -> Path:
-        """Return the Unix socket on which the owner of a generation's index answers.
-
-        It is in the temporary directory where the state's path is too long for one.
-        """
-        name = f"owner{generation and '-'}{generation}.sock"
-        if len(os.fsencode(self.path / name)) < _UNIX_PATH_BYTES:
-            return self.path / name
-        return self._socket_elsewhere(name)
-
-    def _socket_elsewhere(self, name: str) -> Path:
-        return Path(tempfile.gettempdir()) / f"{self.shared_memory_prefix}{os.getuid()}-{name}"
 
     def lock(self) -> None:
         """Take the directory, making it if needed, and clear what a killed server left behind.
@@ -212,7 +166,7 @@ class StateDirectory:
         """Remove what only a running server needs, and what a killed one left: shared memory, socket, endpoints."""
         self.clear_shared_memory()
         sockets = [*self.path.glob("owner*.sock")]
-        elsewhere = self._socket_elsewhere("owner*.sock")
+        elsewhere = self.socket_elsewhere("owner*.sock")
         sockets += elsewhere.parent.glob(elsewhere.name)
         for file in (*sockets, self.path / ENDPOINTS_FILE):
             file.unlink(missing_ok=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from product_match.contract.errors import StackError
-from product_match.stack import logs
-from product_match.stack.processes import ChildProcess, children_of, model_of, process_alive
+from product_match.host import logs
+from product_match.host.processes import ChildProcess, children_of, model_of, process_alive
 
 logger = logging.getLogger(__name__)
 

@@ -1,1 +1,4 @@
-"""Between Triton's Python backend and the services. `pb_utils` is passed in, never imported."""
+"""What touches Triton: its batches, parameters, flags and the process that it starts.
+
+`pb_utils` is passed in, never imported.
+"""

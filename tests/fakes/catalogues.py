@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from product_match.catalogue.records import ProductWrite
-from product_match.catalogue.writing import write_products
 from product_match.contract.products import photos_digest, point_id
+from product_match.documents.records import ProductWrite
+from product_match.documents.writing import write_products
 
 DIMENSION = 4
 

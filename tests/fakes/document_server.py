@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from product_match.stack import documents
+from product_match.stack import document_server as documents
 
 START_TIMEOUT_S = 30.0
 

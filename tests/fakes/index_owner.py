@@ -11,9 +11,9 @@ import os
 import subprocess
 import sys
 
-from product_match.catalogue import applier
 from product_match.catalogue.opening import open_for_retrieval
 from product_match.contract.encoder import load_encoder
+from product_match.index import applier
 from product_match.settings import ServingSettings
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from product_match.stores.vector_index import Hit, Revision, VectorPoint, VectorQuery
+from product_match.vectors.vector_index import Hit, Revision, VectorPoint, VectorQuery
 
 
 class MemoryIndex:

@@ -14,8 +14,8 @@ from pathlib import Path
 from pymongo import MongoClient
 
 from product_match.contract.products import product_words
-from product_match.stack.encoder_change import read_models
-from product_match.stack.processes import children_of, model_of
+from product_match.encoder_change.requests import read_models
+from product_match.host.processes import children_of, model_of
 from product_match_client.client import ProductMatchClient
 from product_match_client.requests import ProductRow
 from tests.fakes.live_server import PROJECT, start_server

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from product_match.contract.errors import ProductMatchError
+from product_match.host.processes import children_of, model_of
 from product_match.stack.local import LocalStack
-from product_match.stack.processes import children_of, model_of
-from product_match.stack.stack_settings import StackSettings
+from product_match.stack.settings import StackSettings
 from product_match.stack.state import StateDirectory
 from product_match.stack.supervision import RestartPolicy
 

@@ -6,13 +6,13 @@ import random
 import time
 from dataclasses import dataclass, field
 
-from product_match.catalogue.documents import Document, open_documents
 from product_match.catalogue.opening import open_for_writing
-from product_match.catalogue.removal import remove_products
-from product_match.catalogue.updating import Updated, update_products
-from product_match.catalogue.verification import FAULTS, VerifyReport, verify
-from product_match.catalogue.writing import write_products
 from product_match.contract.errors import ProductMatchError, UnavailableError
+from product_match.documents.removal import remove_products
+from product_match.documents.store import Document, open_documents
+from product_match.documents.updating import Updated, update_products
+from product_match.documents.writing import write_products
+from product_match.index.verification import FAULTS, VerifyReport, verify
 from product_match.settings import ServingSettings
 from tests.fakes.catalogues import product_write
 from tests.fakes.document_server import DocumentServer

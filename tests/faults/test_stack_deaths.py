@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
-from product_match.stack.platforms import SHARED_MEMORY
-from product_match.stack.processes import process_alive, wait_until_gone
+from product_match.host.platforms import SHARED_MEMORY
+from product_match.host.processes import process_alive, wait_until_gone
 from product_match.stack.state import StateDirectory
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.stack_program import MODELS, StackProgram, kill_all

@@ -16,15 +16,16 @@ from pymongo import MongoClient
 
 from ensemble_builder.plans import ONNX_FILES, plan_name
 from ensemble_builder.repository import assemble_production
+from product_match.container import ProductionServer
 from product_match.contract.encoder import load_encoder
 from product_match.contract.products import product_words
+from product_match.host.ports import LOOPBACK, PortRequest, choose_ports
+from product_match.host.processes import ChildProcess
 from product_match.repository.assembly import assemble_repository
 from product_match.settings import Secret, ServingSettings, VectorIndexKind
-from product_match.stack import flags, triton
-from product_match.stack.flags import Flag, Listener
-from product_match.stack.ports import LOOPBACK, PortRequest, choose_ports
-from product_match.stack.processes import ChildProcess
-from product_match.stack.production import ProductionServer
+from product_match.stack import triton_server as triton
+from product_match.triton import flags
+from product_match.triton.flags import Flag, Listener
 from tests.fakes.live_server import PROJECT, LiveServer
 from tests.fakes.qdrant_server import FakeQdrant
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from product_match.stack.platforms import SHARED_MEMORY
-from product_match.stack.processes import process_alive
+from product_match.host.platforms import SHARED_MEMORY
+from product_match.host.processes import process_alive
 from product_match.stack.state import StateDirectory
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.stack_program import MODELS, StackProgram, kill_all

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from product_match.catalogue.opening import open_for_writing
-from product_match.catalogue.verification import verify
 from product_match.contract.errors import UnavailableError
+from product_match.index.verification import verify
 from product_match.settings import Secret
 from tests.fakes.catalogues import product_write, write_all
 from tests.fakes.document_server import DocumentServer

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from product_match_client import ProductMatchClient
-from product_match_client.command import main
+from product_match_client.cli.command import main
 from tests.integration.conftest import SAMPLE, sample_products
 
 pytestmark = pytest.mark.triton

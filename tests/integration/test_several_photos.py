@@ -7,8 +7,8 @@ import json
 
 import pytest
 
+from product_match_client.cli.command import main
 from product_match_client.client import ProductMatchClient
-from product_match_client.command import main
 from tests.integration.conftest import SAMPLE
 
 pytestmark = pytest.mark.triton

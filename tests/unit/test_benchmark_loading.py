@@ -24,15 +24,15 @@ from benchmarks.loading.report import table
 from benchmarks.loading.run import SAMPLE
 from benchmarks.loading.searching import SearchLoad, quantile, sample_queries
 from benchmarks.serving import PROJECT
-from product_match.catalogue.documents import open_documents
-from product_match.catalogue.records import ProductWrite, unpack_vector
-from product_match.catalogue.writing import write_products
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, StackError, UnavailableError
 from product_match.contract.products import point_id
+from product_match.documents.records import ProductWrite, unpack_vector
+from product_match.documents.store import open_documents
+from product_match.documents.writing import write_products
+from product_match_client.loading.rows import open_row
+from product_match_client.loading.sources.records import Record
 from product_match_client.requests import Query
-from product_match_client.rows import open_row
-from product_match_client.sources.records import Record
 from tests.fakes.encoders import encoder_spec
 
 REPORT = {

@@ -12,17 +12,17 @@ import time
 import pytest
 
 from product_match.catalogue import commands
-from product_match.catalogue.applier import Applier
 from product_match.catalogue.commands import perform
 from product_match.catalogue.opening import open_for_retrieval, open_for_writing
 from product_match.contract import limits
 from product_match.contract.errors import InvalidRequestError, NotFoundError
+from product_match.contract.filters import read_filter
 from product_match.contract.products import content_hash
+from product_match.encoder_change.requests import read_change
+from product_match.index.applier import Applier
 from product_match.settings import VectorIndexKind
-from product_match.stack.encoder_change import read_change
-from product_match.stores.filters import read_filter
-from product_match.stores.server_collections import ServerCollections
-from product_match.stores.vector_index import VectorPoint, VectorQuery
+from product_match.vectors.server_collections import ServerCollections
+from product_match.vectors.vector_index import VectorPoint, VectorQuery
 from tests.fakes.catalogues import image_digest, points, product_write, unit_vector, write_all
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.qdrant_server import FakeQdrant

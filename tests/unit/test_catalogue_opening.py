@@ -75,7 +75,7 @@ def test_an_index_that_was_not_compared_to_the_end_is_compared_again(catalogue_s
 
 
 def test_a_second_server_on_the_same_index_is_told(catalogue_settings, monkeypatch):
-    from product_match.stores import edge_directory
+    from product_match.vectors import edge_directory
 
     monkeypatch.setattr(edge_directory.EdgeDirectory.open, "__kwdefaults__", {"lock_wait_s": 0.0})
     with (
@@ -151,7 +151,7 @@ def test_the_lease_of_a_process_that_ends_goes_to_another(server_settings):
 
 
 def test_a_server_that_is_away_for_a_while_delays_and_loses_nothing(server_settings, monkeypatch):
-    from product_match.catalogue import applier
+    from product_match.index import applier
 
     monkeypatch.setattr(applier, "MAX_BACKOFF_S", 0.1)
     settings, qdrant = server_settings
@@ -187,7 +187,7 @@ def test_a_repair_gives_back_the_point_of_a_product_that_came_while_its_orphan_w
 
 
 def test_a_rebuild_on_a_server_that_is_cancelled_or_fails_leaves_no_collection(server_settings, monkeypatch):
-    from product_match.catalogue import server_replacement
+    from product_match.index import server_replacement
 
     settings, qdrant = server_settings
     with contextlib.closing(open_for_writing(settings, ENCODER)) as writing:

@@ -9,8 +9,8 @@ from PIL import Image
 
 from product_match.contract.errors import ConfigError
 from product_match.evaluation.split import Part, Role, role_of
-from product_match_client.command import main
-from product_match_client.evaluating import labelled_photos, words
+from product_match_client.cli.command import main
+from product_match_client.cli.evaluating import labelled_photos, words
 from tests.fakes.product_server import product_server
 from tests.fakes.terminals import Terminal
 

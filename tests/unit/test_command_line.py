@@ -11,9 +11,10 @@ import sys
 import pytest
 
 from product_match.contract.errors import ConfigError, ProductMatchError
-from product_match_client import arguments, retrying
-from product_match_client.command import COMMANDS, build_parser, main
-from product_match_client.commands import rebuild, verify
+from product_match_client.cli import arguments
+from product_match_client.cli.command import COMMANDS, build_parser, main
+from product_match_client.cli.commands import rebuild, verify
+from product_match_client.loading import retrying
 from tests.fakes.product_server import product_server
 from tests.fakes.terminals import Terminal
 

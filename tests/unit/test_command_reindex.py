@@ -8,8 +8,8 @@ import stat
 
 import pytest
 
-from product_match_client import encoder_change
-from product_match_client.command import main
+from product_match_client.cli import encoder_changes as encoder_change
+from product_match_client.cli.command import main
 from tests.fakes.product_server import product_server
 
 RUNNING = {"id": "1", "state": "running", "encoder": "b@2", "stage": "embedding", "done": 1, "total": 3}

@@ -12,8 +12,8 @@ import pytest
 
 from product_match.contract.errors import ConfigError, StackError
 from product_match.stack import local
-from product_match_client.command import main
-from product_match_client.samples import SampleQuery, sample_queries
+from product_match_client.cli.command import main
+from product_match_client.cli.samples import SampleQuery, sample_queries
 from tests.fakes.product_server import product_server
 
 PROJECT = Path(__file__).parents[2]

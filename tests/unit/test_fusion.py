@@ -10,7 +10,7 @@ import pytest
 from product_match.contract.encoder import SimilarityScale
 from product_match.contract.errors import InvalidRequestError
 from product_match.retrieval.fusion import LEAST_CANDIDATES, fuse
-from product_match.stores.vector_index import Hit
+from product_match.vectors.vector_index import Hit
 from tests.fakes.encoders import SCALES
 
 

@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from product_match.catalogue.images import load_images
 from product_match.catalogue.opening import open_for_retrieval
 from product_match.contract import limits
 from product_match.contract.errors import InvalidRequestError
+from product_match.documents.images import load_images
 from product_match.indexing.service import IndexingService
-from product_match.stores.vector_index import VectorQuery
 from product_match.triton.batches import BatchRequest, bytes_column
+from product_match.vectors.vector_index import VectorQuery
 from tests.fakes.catalogues import DIMENSION, photo_bytes, photo_vector, points, unit_vector
 from tests.fakes.encoders import encoder_spec
 

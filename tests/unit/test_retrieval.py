@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from product_match.catalogue.product_cache import StoredProduct
 from product_match.contract.errors import InvalidRequestError, UnavailableError
+from product_match.index.product_cache import StoredProduct
 from product_match.retrieval.service import RetrievalService
-from product_match.stores.vector_index import Hit
 from product_match.triton.batches import BatchRequest
+from product_match.vectors.vector_index import Hit
 from tests.fakes.encoders import encoder_spec
 
 

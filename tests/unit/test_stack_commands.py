@@ -12,11 +12,12 @@ import pytest
 
 from product_match.contract.errors import ConfigError, StackError
 from product_match.contract.options import header_pattern
-from product_match.stack import documents, triton
-from product_match.stack.flags import Listener
+from product_match.host.ports import PortRequest, choose_ports
+from product_match.stack import document_server as documents
+from product_match.stack import triton_server as triton
 from product_match.stack.local import LocalStack
-from product_match.stack.ports import PortRequest, choose_ports
-from product_match.stack.stack_settings import StackSettings
+from product_match.stack.settings import StackSettings
+from product_match.triton.flags import Listener
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from product_match.contract.errors import ConfigError, StackError
-from product_match.stack.generations import Generation
-from product_match.stack.platforms import SHARED_MEMORY
-from product_match.stack.processes import process_alive
+from product_match.encoder_change.generations import Generation
+from product_match.host.platforms import SHARED_MEMORY
+from product_match.host.processes import process_alive
 from product_match.stack.state import Endpoints, StateDirectory
 
 ENDPOINTS = Endpoints(

@@ -7,7 +7,6 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from product_match.catalogue.handover import InTurn
 from product_match.catalogue.opening import open_for_writing
 from product_match.catalogue.service import CatalogueService
 from product_match.contract.encoder import load_encoder
@@ -15,6 +14,7 @@ from product_match.contract.models import CATALOGUE, composing_model
 from product_match.triton.batches import BatchServer
 from product_match.triton.process import prepare_process
 from product_match.triton.settings import model_settings
+from product_match.triton.turns import InTurn
 
 
 class TritonPythonModel:

@@ -1,0 +1,73 @@
+"""`product-match match`: the products that fit a photo, words, or both."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from typing import Any
+
+from product_match.contract.options import MATCH_OPTIONS
+from product_match_client.answers import MatchResult
+from product_match_client.cli.arguments import add_command, add_options, open_client
+from product_match_client.cli.output import Column, Console, price_text
+
+COLUMNS = (
+    Column(title="rank", right=True),
+    Column(title="score", right=True),
+    Column(title="id", elastic=True),
+    Column(title="name", elastic=True),
+    Column(title="price", right=True),
+    Column(title="category", elastic=True),
+)
+
+
+def register(subparsers: Any) -> None:
+    """Add the command's parser."""
+    parser = add_command(
+        subparsers,
+        "match",
+        summary="Find the products that fit a photo, words, or both.",
+        example='product-match match --image photo.jpg --text "in navy" --top-k 5\n'
+        'product-match match --text "running shoes" --filter \'{"price": {"lte": 80}}\' --json',
+    )
+    parser.add_argument("--image", metavar="FILE", help="photo to match; `-` reads it from standard input")
+    parser.add_argument("--text", metavar="WORDS", help="words to match")
+    add_options(parser, MATCH_OPTIONS)
+    parser.set_defaults(run=run, refuse=parser.error)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Match, and print a table or JSON."""
+    if arguments.image is None and arguments.text is None:
+        arguments.refuse("give --image, --text, or both")
+    options = {option.name: getattr(arguments, option.name) for option in MATCH_OPTIONS}
+    image = sys.stdin.buffer.read() if arguments.image == "-" else arguments.image
+    with open_client(arguments) as client:
+        result = client.match(image, arguments.text, **options)
+    if arguments.json or not console.for_person:
+        console.json(dataclasses.asdict(result))
+    else:
+        print_matches(result, console)
+    return 0
+
+
+def print_matches(result: MatchResult, console: Console) -> None:
+    """Print matches as a table."""
+    if not result.matches:
+        console.line("no product matches")
+        return
+    console.table(
+        COLUMNS,
+        [
+            (
+                match.rank,
+                match.score,
+                match.product_id,
+                match.product.get("name"),
+                price_text(match.product),
+                match.product.get("category"),
+            )
+            for match in result.matches
+        ],
+    )

@@ -1,0 +1,131 @@
+"""`product-match serve`: the local stack, up until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from product_match.contract.errors import ConfigError
+from product_match_client.cli.arguments import DEFAULT_STATE_DIRECTORY, add_command, whole_number
+from product_match_client.cli.output import Console
+
+DEFAULT_ENCODER = Path("demo_clip/embedded")
+DEFAULT_SAMPLE = Path("sample_data")
+
+
+def register(subparsers: Any) -> None:
+    """Add the command's parser."""
+    parser = add_command(
+        subparsers,
+        "serve",
+        summary="Start Triton and both stores on this machine, and stay until Ctrl-C.",
+        example="product-match serve --state-dir .state --http-port 8000",
+        server=False,
+    )
+    add_stack_options(parser)
+    parser.add_argument("--sample", action="store_true", help="load the sample catalogue first")
+    parser.set_defaults(run=run)
+
+
+def add_stack_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the local stack."""
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=DEFAULT_STATE_DIRECTORY,
+        metavar="DIR",
+        help="where everything is kept (default %(default)s)",
+    )
+    parser.add_argument(
+        "--encoder",
+        type=Path,
+        metavar="DIR",
+        help=f"what `ensemble-builder build` made (default: the catalogue's own, {DEFAULT_ENCODER} for a new one)",
+    )
+    parser.add_argument(
+        "--model-repository",
+        type=Path,
+        metavar="DIR",
+        help="the models that Triton is given for the encoder (default: the installed ones)",
+    )
+    parser.add_argument(
+        "--sample-data",
+        type=Path,
+        default=DEFAULT_SAMPLE,
+        metavar="DIR",
+        help="the sample catalogue (default %(default)s)",
+    )
+    for name, port, what in (
+        ("http", 8000, "Triton's HTTP"),
+        ("grpc", 8001, "Triton's gRPC"),
+        ("metrics", 8002, "Triton's metrics"),
+        ("mongodb", 0, "the document store"),
+    ):
+        parser.add_argument(
+            f"--{name}-port",
+            type=whole_number,
+            default=port,
+            metavar="PORT",
+            help=f"port of {what}, 0 to pick a free one (default %(default)s)",
+        )
+    parser.add_argument(
+        "--encoder-threads",
+        type=whole_number,
+        default=0,
+        metavar="NUMBER",
+        help="ONNX Runtime threads of each encoder (default: as many as it chooses)",
+    )
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Start, print the endpoints, and stay."""
+    with open_stack(arguments, console) as stack:
+        if arguments.sample:
+            from product_match_client.cli.samples import load_sample
+
+            console.note(load_sample(stack.endpoints.http, arguments.sample_data, console).text())
+        for name in ("http", "grpc", "metrics", "mongodb"):
+            console.line(f"{name:<8} {getattr(stack.endpoints, name)}")
+        console.line(f"{'encoder':<8} {stack.endpoints.encoder}")
+        console.line(f"{'state':<8} {arguments.state_dir.resolve()}")
+        console.flush()
+        console.note("serving; Ctrl-C stops")
+        stack.wait()
+    return 0
+
+
+def open_stack(arguments: argparse.Namespace, console: Console) -> Any:
+    """Return the local stack that the arguments describe, not yet started.
+
+    Raises:
+        ConfigError: The serving code is not installed, or a directory is missing.
+    """
+    try:
+        from product_match.encoder_change.generations import read_generations
+        from product_match.repository.shipped import shipped_adapters
+        from product_match.stack.local import LocalStack
+        from product_match.stack.settings import StackSettings
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the local stack needs more than the client ({error}); install it with "
+            '`pip install "product-match[embedded]"`'
+        ) from error
+    chosen = arguments.encoder is not None or read_generations(arguments.state_dir).current is not None
+    if not chosen and not DEFAULT_ENCODER.is_dir():
+        raise ConfigError(
+            f"the demonstration encoder {DEFAULT_ENCODER} is not here; run this in the project's folder, or give an "
+            "encoder directory of `ensemble-builder build` with --encoder"
+        )
+    settings = StackSettings(
+        encoder_directory=arguments.encoder or DEFAULT_ENCODER,
+        encoder_is_default=arguments.encoder is None,
+        adapters=arguments.model_repository or shipped_adapters(),
+        state_directory=arguments.state_dir,
+        http_port=arguments.http_port,
+        grpc_port=arguments.grpc_port,
+        metrics_port=arguments.metrics_port,
+        mongodb_port=arguments.mongodb_port,
+        encoder_threads=arguments.encoder_threads,
+    )
+    return LocalStack(settings, progress=console.note)

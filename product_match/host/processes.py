@@ -1,0 +1,146 @@
+"""Child processes that log to a file, die with their parent and stop within a bounded time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from product_match.contract.errors import StackError
+from product_match.host import logs
+
+logger = logging.getLogger(__name__)
+
+LAUNCHER: Final = Path(__file__).with_name("launcher.py")
+_KILL_WAIT_S: Final = 5.0
+
+
+class ChildProcess:
+    """One process of the stack.
+
+    Start it from a thread that lives as long as the program: the kernel takes the end of the starting thread for the
+    death of the parent.
+    """
+
+    def __init__(self, *, name: str, command: Sequence[str], environment: Mapping[str, str], log_file: Path) -> None:
+        self.name = name
+        self.log_file = log_file
+        self._command = tuple(command)
+        self._environment = dict(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id; 0 before the start."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs or before the start; negative is the signal that ended it."""
+        return self._process.poll() if self._process else None
+
+    @property
+    def running(self) -> bool:
+        """True between a start and the process's end."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, inherit: Sequence[int] = ()) -> None:
+        """Start the process, ending the one before, with a fresh log file; the one before is kept as `.1`.
+
+        Args:
+            inherit: File descriptors that the process, and what it starts, keep open.
+
+        Raises:
+            StackError: The log file cannot be written, or the process cannot be made.
+        """
+        self.stop(grace_s=0.0)
+        try:
+            if self.log_file.exists():
+                self.log_file.replace(self.log_file.with_name(self.log_file.name + ".1"))
+            with self.log_file.open("wb") as log:
+                # A session of its own keeps the terminal's Ctrl-C away: the parent stops its children in order.
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), *self._command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self._environment,
+                    pass_fds=tuple(inherit),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise StackError(f"{self.name} cannot be started: {error}; see whether the disk is full") from error
+        logger.info("%s started, process %s, log %s", self.name, self._process.pid, self.log_file)
+
+    def stop(self, grace_s: float) -> None:
+        """End the process: SIGTERM, then SIGKILL to it and all that it started once `grace_s` seconds have passed."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(grace_s)
+            except subprocess.TimeoutExpired:
+                logger.warning("%s did not stop within %s s and is killed", self.name, grace_s)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(_KILL_WAIT_S)
+
+    def describe_end(self) -> str:
+        """Say how the process ended, with its log's name and last lines."""
+        status = self.exit_status
+        how = f"signal {signal.Signals(-status).name}" if status is not None and status < 0 else f"exit code {status}"
+        return f"{self.name} ended with {how}; {logs.describe(self.log_file)}"
+
+
+def process_alive(pid: int) -> bool:
+    """Say whether a process with this id exists and is not a zombie."""
+    status = _status(pid)
+    return status is not None and status[0] not in ("Z", "X")
+
+
+def children_of(pid: int) -> dict[int, list[str]]:
+    """Return the command line of each living child of a process."""
+    children: dict[int, list[str]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (status := _status(int(entry.name))) and status[1] == str(pid):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                command = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                if command[0]:
+                    children[int(entry.name)] = command
+    return children
+
+
+def model_of(command: Sequence[str]) -> str:
+    """Return the model whose adapter a child of Triton runs: `stub .../NAME/VERSION/model.py ...`.
+
+    Empty for others, such as a child that Triton has just made, which still has Triton's own command line.
+    """
+    adapter = Path(command[1]) if len(command) > 1 else Path()
+    return adapter.parts[-3] if adapter.name == "model.py" else ""
+
+
+def _status(pid: int) -> list[str] | None:
+    """Return the fields of /proc/PID/stat from the state on (state, parent, ...), None if it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def wait_until_gone(pids: Sequence[int], timeout_s: float) -> bool:
+    """Wait until none of the processes is alive; False if the time ran out first."""
+    deadline = time.monotonic() + timeout_s
+    while any(process_alive(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

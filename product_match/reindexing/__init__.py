@@ -1,1 +1,0 @@
-"""Changing the encoder of a catalogue that is served: embed everything anew, switch, keep the old for a rollback."""

@@ -1,1 +1,0 @@
-"""Vector indexes: one interface, Qdrant Edge in process and a Qdrant server."""

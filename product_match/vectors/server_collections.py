@@ -1,0 +1,147 @@
+"""Collections of a Qdrant server: `<name>-<encoder revision>` is the alias, `<alias>-<n>` the collection behind it.
+
+Every process works through the alias, so a rebuild replaces the collection for all of them in one atomic step, and
+vectors of different encoders never meet.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Final
+
+from qdrant_client import grpc as qdrant
+
+from product_match.contract.encoder import EncoderSpec
+from product_match.contract.errors import ConfigError, ProductMatchError
+from product_match.contract.products import FILTER_FIELDS, FieldType
+from product_match.vectors.photo_vectors import ENGINE_VECTOR_NAMES, MORE_IMAGES_VECTOR
+from product_match.vectors.server_channel import QdrantChannel
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S: Final = 10.0
+_BEST_OF_SEVERAL: Final = qdrant.MultiVectorConfig(comparator=qdrant.MultiVectorComparator.MaxSim)
+_ENCODER_KEY: Final = "encoder"
+_TYPES: Final = {FieldType.KEYWORD: qdrant.FieldTypeKeyword, FieldType.NUMBER: qdrant.FieldTypeFloat}
+
+
+class ServerCollections:
+    """The collections of one encoder under one name."""
+
+    def __init__(self, channel: QdrantChannel, name: str, encoder: EncoderSpec) -> None:
+        """Manage the collections called `name` for `encoder`."""
+        self.alias = f"{name}-{encoder.revision}"
+        self._channel = channel
+        self._encoder = encoder
+
+    def prepare(self) -> None:
+        """Make sure that the alias leads to a collection that fits the encoder.
+
+        Raises:
+            ConfigError: What is there does not fit.
+            UnavailableError: The server does not answer.
+        """
+        collection = self.current()
+        if collection is None:
+            # Two processes that start together make the same collection, and the alias twice the same.
+            collection = f"{self.alias}-1"
+            self.create(collection)
+            self.switch(collection)
+        self._check(collection)
+
+    def current(self) -> str | None:
+        """Return the collection behind the alias."""
+        request = qdrant.ListAliasesRequest()
+        aliases = self._channel.call(self._channel.collections.ListAliases, request, TIMEOUT_S).aliases
+        return next((alias.collection_name for alias in aliases if alias.alias_name == self.alias), None)
+
+    def fresh(self) -> str:
+        """Return a name that no collection has yet."""
+        return f"{self.alias}-{max((number for number, _ in self._numbered()), default=0) + 1}"
+
+    def create(self, collection: str) -> None:
+        """Create a collection with its payload indexes, which have to be there before the points.
+
+        What is there already is left as it is, so a process that starts beside another, or after one that died
+        halfway, ends with the same collection.
+        """
+        if not self._exists(collection):
+            self._create_or_find(collection)
+        for field in FILTER_FIELDS:
+            index = qdrant.CreateFieldIndexCollection(
+                collection_name=collection, wait=True, field_name=field.name, field_type=_TYPES[field.type]
+            )
+            self._channel.call(self._channel.points.CreateFieldIndex, index, TIMEOUT_S)
+
+    def _create_or_find(self, collection: str) -> None:
+        params = {
+            name: qdrant.VectorParams(
+                size=self._encoder.embedding_dim,
+                distance=qdrant.Distance.Dot,
+                multivector_config=_BEST_OF_SEVERAL if name == MORE_IMAGES_VECTOR else None,
+            )
+            for name in ENGINE_VECTOR_NAMES
+        }
+        request = qdrant.CreateCollection(
+            collection_name=collection,
+            vectors_config=qdrant.VectorsConfig(params_map=qdrant.VectorParamsMap(map=params)),
+            strict_mode_config=qdrant.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False),
+            metadata={_ENCODER_KEY: qdrant.Value(string_value=self._encoder.identity)},
+        )
+        try:
+            self._channel.call(self._channel.collections.Create, request, TIMEOUT_S)
+        except ProductMatchError:
+            # Servers differ in the code with which they refuse a second creation: what counts is that it is there.
+            if not self._exists(collection):
+                raise
+            logger.info("collection %s was made by another process", collection)
+
+    def switch(self, collection: str) -> None:
+        """Let the alias lead to `collection`, in one atomic step."""
+        actions = []
+        if self.current() is not None:
+            delete = qdrant.DeleteAlias(alias_name=self.alias)
+            actions.append(qdrant.AliasOperations(delete_alias=delete))
+        create = qdrant.CreateAlias(collection_name=collection, alias_name=self.alias)
+        actions.append(qdrant.AliasOperations(create_alias=create))
+        request = qdrant.ChangeAliases(actions=actions)
+        self._channel.call(self._channel.collections.UpdateAliases, request, TIMEOUT_S)
+
+    def remove(self, collection: str) -> None:
+        """Delete a collection."""
+        request = qdrant.DeleteCollection(collection_name=collection)
+        self._channel.call(self._channel.collections.Delete, request, TIMEOUT_S)
+
+    def _check(self, collection: str) -> None:
+        request = qdrant.GetCollectionInfoRequest(collection_name=collection)
+        config = self._channel.call(self._channel.collections.Get, request, TIMEOUT_S).result.config
+        params = config.params.vectors_config.params_map.map
+        held = {name: (v.size, v.distance, v.HasField("multivector_config")) for name, v in params.items()}
+        size = self._encoder.embedding_dim
+        wanted = {name: (size, qdrant.Distance.Dot, name == MORE_IMAGES_VECTOR) for name in ENGINE_VECTOR_NAMES}
+        if held != wanted:
+            shown = ", ".join(f"{name} {size}" for name, (size, *_) in sorted(held.items())) or "none"
+            raise ConfigError(
+                f"collection {collection} of the Qdrant server does not fit encoder {self._encoder.identity}: "
+                f"expected the vectors image and text of {size} numbers and the multivector images, with distance "
+                f"Dot, it has: {shown}; delete the collection and run `product-match verify --repair` once the "
+                "server is up, which fills a new one from the documents, or use another name "
+                "(PRODUCT_MATCH_COLLECTION)"
+            )
+        identity = config.metadata[_ENCODER_KEY].string_value if _ENCODER_KEY in config.metadata else ""
+        if identity not in ("", self._encoder.identity):
+            raise ConfigError(
+                f"collection {collection} of the Qdrant server holds vectors of encoder {identity}, and this server "
+                f"runs {self._encoder.identity}; use another name (PRODUCT_MATCH_COLLECTION)"
+            )
+
+    def _exists(self, collection: str) -> bool:
+        request = qdrant.CollectionExistsRequest(collection_name=collection)
+        return bool(self._channel.call(self._channel.collections.CollectionExists, request, TIMEOUT_S).result.exists)
+
+    def _numbered(self) -> list[tuple[int, str]]:
+        request = qdrant.ListCollectionsRequest()
+        listed = self._channel.call(self._channel.collections.List, request, TIMEOUT_S).collections
+        matches = ((re.fullmatch(re.escape(self.alias) + r"-(\d+)", c.name), c.name) for c in listed)
+        return [(int(match.group(1)), name) for match, name in matches if match]

@@ -1,0 +1,191 @@
+"""The compose file and the Dockerfile: valid, safe by default, and in agreement with the code and with each other.
+
+No container is started here; docs/production.md says what has been executed and what has not.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from product_match import container as production
+from product_match.settings import PREFIX, ServingSettings, VectorIndexKind
+
+PROJECT = Path(__file__).parents[2]
+COMPOSE_FILE = PROJECT / "docker-compose.yml"
+DOCKERFILE = PROJECT / "Dockerfile.triton"
+SECRETS = {"MONGODB_ROOT_PASSWORD", "MONGODB_PASSWORD", "QDRANT_API_KEY"}
+SERVING = {"triton", "triton-cpu"}
+STORES = {"qdrant", "mongodb"}
+
+
+@pytest.fixture(scope="module")
+def compose():
+    return YAML(typ="safe").load(COMPOSE_FILE)
+
+
+@pytest.fixture(scope="module")
+def example():
+    """The variables of `.env.example`."""
+    lines = (PROJECT / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+@pytest.fixture(scope="module")
+def dockerfile():
+    """The instructions of the Dockerfile, continuation lines joined."""
+    text = re.sub(r"^#.*\n", "", DOCKERFILE.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    return [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
+
+
+def values(dockerfile, instruction):
+    return [rest for name, rest in dockerfile if name == instruction]
+
+
+def with_values(value, variables):
+    """Replace `${NAME:-default}` and `${NAME:?words}` as compose does."""
+    return re.sub(r"\$\{(\w+)(?::[-?]([^}]*))?\}", lambda match: variables.get(match[1]) or match[2] or "", value)
+
+
+def run_tool(*command):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+
+
+def test_the_compose_file_fits_the_compose_specification():
+    done = run_tool(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE_FILE)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_compose_file_that_does_not_fit_would_be_noticed(tmp_path):
+    wrong = tmp_path / "docker-compose.yml"
+    wrong.write_text(COMPOSE_FILE.read_text().replace("condition: service_healthy", "condition: service_happy"))
+    done = run_tool(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", wrong)
+    assert done.returncode == 1
+
+
+def test_hadolint_has_nothing_to_say_about_the_dockerfile():
+    done = run_tool(Path(sys.executable).with_name("hadolint"), DOCKERFILE)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_triton_waits_for_its_engines_and_for_healthy_stores(compose):
+    stores = {name: {"condition": "service_healthy"} for name in STORES}
+    engines = {"engines": {"condition": "service_completed_successfully"}}
+    assert compose["services"]["triton"]["depends_on"] == stores | engines
+    assert compose["services"]["triton-cpu"]["depends_on"] == stores
+
+
+def test_what_keeps_running_is_watched_bounded_and_restarted(compose):
+    services = compose["services"]
+    assert services.keys() == SERVING | STORES | {"engines"}
+    for name in SERVING | STORES:
+        assert {"test", "interval", "timeout", "retries", "start_period"} <= services[name]["healthcheck"].keys()
+        assert services[name]["restart"] == "unless-stopped"
+        assert services[name]["deploy"]["resources"]["limits"]["memory"]
+        assert services[name]["logging"]["options"]["max-size"]
+    assert services["engines"]["restart"] == "no"
+
+
+def test_triton_is_given_longer_to_stop_than_it_gives_requests_in_flight(compose):
+    for name in SERVING:
+        assert int(compose["services"][name]["stop_grace_period"].removesuffix("s")) > production.EXIT_TIMEOUT_S
+        assert compose["services"][name]["shm_size"]
+
+
+def test_ports_are_published_on_loopback_unless_asked_otherwise_and_stores_publish_none(compose, example):
+    for name in SERVING:
+        ports = compose["services"][name]["ports"]
+        assert [with_values(port, {}) for port in ports] == [
+            f"127.0.0.1:{port}:{port}" for port in (8000, 8001, 8002)
+        ]
+        assert with_values(ports[0], {"BIND_ADDRESS": "10.0.0.5", "HTTP_PORT": "80"}) == "10.0.0.5:80:8000"
+    assert example["BIND_ADDRESS"] == "127.0.0.1"
+    for name in STORES | {"engines"}:
+        assert "ports" not in compose["services"][name]
+    assert compose["networks"]["stores"]["internal"] is True
+
+
+def test_only_the_gpu_profile_asks_for_a_gpu(compose):
+    def devices(service):
+        return service["deploy"]["resources"].get("reservations", {}).get("devices", [])
+
+    asking = {name for name, service in compose["services"].items() if devices(service)}
+    assert asking == {"engines", "triton"}
+    profiles = {name: service.get("profiles") for name, service in compose["services"].items()}
+    assert profiles == {
+        "engines": ["gpu"],
+        "triton": ["gpu"],
+        "triton-cpu": ["cpu"],
+        "qdrant": None,
+        "mongodb": None,
+    }
+
+
+def test_what_is_kept_lies_in_named_volumes(compose):
+    for name, target in (("qdrant", "/qdrant/storage"), ("mongodb", "/data/db"), ("triton", "/encoder")):
+        (volume,) = [v.split(":")[0] for v in compose["services"][name]["volumes"] if v.split(":")[1] == target]
+        assert volume in compose["volumes"]
+
+
+def test_secrets_have_no_default_and_a_start_without_them_says_where_to_set_them(example):
+    text = COMPOSE_FILE.read_text()
+    for name in SECRETS:
+        assert example[name] == ""
+        assert set(re.findall(rf"\$\{{{name}([^}}]*)\}}", text)) == {":?set it in .env"}
+
+
+def test_every_variable_of_the_compose_file_is_in_the_example_with_the_same_default(example):
+    used = dict(re.findall(r"\$\{(\w+)(?::[-?]([^}]*))?\}", COMPOSE_FILE.read_text()))
+    assert used.keys() == example.keys() - {"COMPOSE_PROFILES"}
+    assert {name: default for name, default in used.items() if name not in SECRETS} == {
+        name: value for name, value in example.items() if name in used.keys() - SECRETS
+    }
+
+
+def test_the_settings_in_the_compose_file_are_ones_that_serving_takes(compose):
+    secrets = {"MONGODB_PASSWORD": "hunter2", "QDRANT_API_KEY": "key"}
+    for name in SERVING:
+        given = compose["services"][name]["environment"].items()
+        variables = {key: with_values(value, secrets) for key, value in given}
+        settings = ServingSettings.from_environment(variables)
+        assert settings.vector_index is VectorIndexKind.SERVER
+        assert settings.mongodb_uri.value == "mongodb://product_match:hunter2@mongodb:27017/product_match"
+        assert (settings.qdrant_url, settings.qdrant_api_key.value) == ("qdrant:6334", "key")
+        assert {key for key in variables if not key.startswith(PREFIX)} == {production.ADMIN_KEY_VARIABLE}
+
+
+def test_the_containers_commands_are_ones_that_the_entry_takes(compose, dockerfile):
+    parser = production._parser()
+    for name in SERVING:
+        parser.parse_args(compose["services"][name]["command"])
+    assert values(dockerfile, "ENTRYPOINT") == ['["python3", "-m", "product_match.container"]']
+    assert values(dockerfile, "CMD") == ['["--model-repository", "/encoder/model_repository"]']
+
+
+def test_the_image_is_pinned_new_enough_and_not_run_as_root(dockerfile, example):
+    arguments = dict(line.split("=") for line in values(dockerfile, "ARG"))
+    assert arguments == {name: example[name] for name in ("TRITON_TAG", "TENSORRT_VERSION")}
+    release = tuple(int(part) for part in arguments["TRITON_TAG"].removesuffix("-py3").split("."))
+    assert release >= (26, 5)
+    assert values(dockerfile, "FROM") == ["nvcr.io/nvidia/tritonserver:${TRITON_TAG}"]
+    assert values(dockerfile, "USER") == ["1000:1000"]
+    assert "/v2/health/ready" in values(dockerfile, "HEALTHCHECK")[0]
+
+
+def test_all_that_the_image_copies_exists_and_passes_the_ignore_file(dockerfile):
+    kept = [
+        line.removeprefix("!")
+        for line in (PROJECT / "Dockerfile.triton.dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    ]
+    copied = [source for line in values(dockerfile, "COPY") for source in line.split()[:-1]]
+    assert "product_match" in copied
+    for source in copied:
+        assert (PROJECT / source).exists(), source
+        assert any(fnmatch(source, pattern) for pattern in kept), source
