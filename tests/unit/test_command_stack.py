@@ -128,6 +128,17 @@ def test_the_samples_queries_are_one_of_each_kind():
     assert [query.kind for query in sample_queries(PROJECT / "sample_data")] == ["image", "text", "both"]
 
 
+def test_a_composed_query_is_not_shown_as_words_alone(tmp_path):
+    lines = [
+        {"kind": "composed", "text": "in red", "like": ["1053"]},
+        {"kind": "type", "text": "jacket"},
+        {"kind": "photo", "image": "a.jpg"},
+        {"kind": "photo_and_words", "image": "a.jpg", "text": "in red"},
+    ]
+    (tmp_path / "queries.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [query.text for query in sample_queries(tmp_path)] == [None, "jacket", "in red"]
+
+
 @pytest.mark.parametrize("text", [None, "not json", "[]", '{"id": "q1"}', '{"kind": "image"}'])
 def test_a_folder_without_the_samples_queries_is_told(tmp_path, text):
     if text is not None:

@@ -18,6 +18,7 @@ from product_match_client.loading.sources.opening import open_source
 PRODUCTS: Final = "products.jsonl"
 QUERIES: Final = "queries.jsonl"
 KINDS: Final = ("image", "text", "both")
+COMPOSED: Final = {"like", "unlike", "filter"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ def load_sample(url: str, folder: Path, console: Console) -> Summary:
 
 
 def sample_queries(folder: Path) -> list[SampleQuery]:
-    """Return the first query of each kind: a photo, words, and both.
+    """Return the first query that is only a photo, the first that is only words, and the first that is both.
 
     Raises:
         ConfigError: The file is not there, or holds no such queries.
@@ -79,8 +80,9 @@ def sample_queries(folder: Path) -> list[SampleQuery]:
     path = folder / QUERIES
     try:
         entries: list[dict[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return [_query(next(entry for entry in entries if entry["kind"] == kind), folder) for kind in KINDS]
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        queries = [_query(entry, folder) for entry in entries if not entry.keys() & COMPOSED]
+        return [next(query for query in queries if query.kind == kind) for kind in KINDS]
+    except (OSError, ValueError, AttributeError, TypeError, StopIteration) as error:
         raise ConfigError(
             f"{path} does not hold the sample's queries ({error!r}); run this in the project's folder, "
             "or give --sample-data"
@@ -88,5 +90,6 @@ def sample_queries(folder: Path) -> list[SampleQuery]:
 
 
 def _query(entry: dict[str, Any], folder: Path) -> SampleQuery:
-    image = entry.get("image")
-    return SampleQuery(kind=entry["kind"], image=folder / image if image else None, text=entry.get("text"))
+    image, text = entry.get("image"), entry.get("text")
+    kind = "both" if image and text else "image" if image else "text"
+    return SampleQuery(kind=kind, image=folder / image if image else None, text=text)
