@@ -6,23 +6,31 @@ import contextlib
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import ConfigError
 from product_match.documents.leases import Lease
+from product_match.documents.statistics import prepare_following
 from product_match.documents.store import DocumentStore, open_documents
 from product_match.encoder_change.handover import ChangeNotes, Membership, Turn
 from product_match.index.applier import Applier
 from product_match.index.owner import IndexOwner, LocalOwner
 from product_match.index.owner_socket import OwnerClient, OwnerServer
+from product_match.index.points import PointMaker
 from product_match.index.product_cache import CachedProducts
 from product_match.index.rebuilding import Rebuilder
 from product_match.index.reconciliation import Reconciliation
 from product_match.index.upkeep import Upkeep
 from product_match.settings import ServingSettings, VectorIndexKind
+from product_match.statistics.keeping import StatisticsKeeper
 from product_match.vectors.swappable_index import SwappableIndex
 from product_match.vectors.vector_index import VectorIndex
+from product_match.words.analysis import Analyser
+from product_match.words.encoding import WordsRecipe
+
+if TYPE_CHECKING:
+    from product_match.vectors.edge_directory import EdgeDirectory, OpenedShard
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +68,13 @@ class SearchableCatalogue(Catalogue):
         index: The vector index.
         reconciliation: The comparison after a start that cannot trust the index; None where it can.
         cache: The products in memory, where this process sees every change; None where it does not.
+        statistics: What is known of the catalogue as a whole.
+        language: Of its words.
     """
 
     index: VectorIndex
+    statistics: StatisticsKeeper
+    language: str
     reconciliation: Reconciliation | None = None
     cache: CachedProducts | None = None
 
@@ -85,7 +97,24 @@ def open_for_retrieval(settings: ServingSettings, encoder: EncoderSpec) -> Searc
         if settings.vector_index is VectorIndexKind.EDGE:
             return _own_edge(settings, encoder, documents, opened)
         index, owner = _share_server(settings, encoder, documents, opened, applies=False)
-        return SearchableCatalogue(documents=documents, owner=owner, index=index, _open=opened.pop_all())
+        recipe = WordsRecipe()
+        prepare_following(documents)
+        keeper = StatisticsKeeper(
+            documents,
+            encoder.embedding_dim,
+            Analyser(recipe.language),
+            lease=Lease(documents.meta, f"statistics_{documents.products.name}"),
+        )
+        opened.callback(keeper.close)
+        keeper.start()
+        return SearchableCatalogue(
+            documents=documents,
+            owner=owner,
+            index=index,
+            statistics=keeper,
+            language=recipe.language,
+            _open=opened.pop_all(),
+        )
 
 
 def open_for_writing(settings: ServingSettings, encoder: EncoderSpec) -> Catalogue:
@@ -123,10 +152,23 @@ def _own_edge(
     directory = EdgeDirectory(root, encoder.revision, encoder.embedding_dim)
     shard = directory.open()
     index = SwappableIndex(shard.index)
+    recipe = _recipe_of(shard, directory)
     cache = CachedProducts(documents, lambda: applier.in_step())
-    applier = Applier(documents, index, changing=cache.forget)
+    keeper = StatisticsKeeper(documents, encoder.embedding_dim, Analyser((recipe or WordsRecipe()).language))
+    opened.callback(keeper.close)
+    applier = Applier(
+        documents, index, PointMaker(recipe or WordsRecipe()), changing=cache.forget, applied=keeper.applied
+    )
     builder = EdgeBuilder(settings, encoder, directory)
-    rebuilder = Rebuilder(EdgeReplacement(documents, index, applier, builder))
+    replacement = EdgeReplacement(
+        documents,
+        index,
+        applier,
+        builder,
+        recipe=lambda: _fresh_recipe(keeper),
+        replaced=keeper.count_again,
+    )
+    rebuilder = Rebuilder(replacement)
     owner = LocalOwner(documents, index, applier, rebuilder, settings.vector_index.value)
     reconciliation = None if shard.in_step else Reconciliation(documents, owner)
 
@@ -139,6 +181,10 @@ def _own_edge(
     opened.callback(owner.close)
     opened.callback(OwnerServer(socket_path, owner).close)
     applier.start()
+    keeper.start()
+    if recipe is None:
+        logger.info("the words of the index are missing or of another version: it is derived again in the background")
+        rebuilder.start()
     upkeep = Upkeep(index.count, lambda: index.ask(_count_unindexed), applier, rebuilder)
     opened.callback(upkeep.close)
     upkeep.start()
@@ -151,8 +197,31 @@ def _own_edge(
         index=index,
         reconciliation=reconciliation,
         cache=cache,
+        statistics=keeper,
+        language=applier.points.recipe.language,
         _open=opened.pop_all(),
     )
+
+
+def _recipe_of(shard: OpenedShard, directory: EdgeDirectory) -> WordsRecipe | None:
+    """Return how the words of a shard were made; None where they have to be made anew."""
+    if shard.recipe is not None:
+        try:
+            recipe = WordsRecipe.from_json(shard.recipe)
+        except ConfigError as error:
+            logger.warning("%s", error)
+            return None
+        return recipe if recipe.fits else None
+    if shard.index.count():
+        return None
+    recipe = WordsRecipe()
+    directory.note_recipe(shard.index.directory, recipe.to_json())
+    return recipe
+
+
+def _fresh_recipe(keeper: StatisticsKeeper) -> WordsRecipe:
+    average = keeper.current.vocabulary.average_length
+    return WordsRecipe() if average is None else WordsRecipe(average_length=round(average, 1))
 
 
 def _count_unindexed(index: VectorIndex) -> int:
@@ -179,16 +248,28 @@ def _share_server(
 
     channel = QdrantChannel(settings.qdrant_url, settings.qdrant_api_key.value)
     opened.callback(channel.close)
-    collections = ServerCollections(channel, settings.collection, encoder)
+    points = PointMaker(WordsRecipe())
+    collections = ServerCollections(channel, settings.collection, encoder, points.recipe.to_json())
     collections.prepare()
-    index = ServerIndex(channel, collections.alias, settings.store_timeout_s, owns_channel=False)
+    index = ServerIndex(
+        channel,
+        collections.alias,
+        settings.store_timeout_s,
+        owns_channel=False,
+        holds_words=collections.holds_words,
+    )
     view = ServedIndex(documents, index)
-    replacement = ServerReplacement(documents, channel, collections, view, settings.store_timeout_s)
+    replacement = ServerReplacement(documents, channel, collections, view, settings.store_timeout_s, points)
+    rebuilder = Rebuilder(replacement)
     applier = None
     if applies:
-        applier = Applier(documents, index, poll_s=SHARED_POLL_S, lease=Lease(documents.meta, "applier"))
+        lease = Lease(documents.meta, "applier")
+        applier = Applier(documents, index, points, poll_s=SHARED_POLL_S, lease=lease)
         applier.start()
-    owner = ServerOwner(documents, index, Rebuilder(replacement), applier)
+        if collections.outdated() and lease.held():
+            logger.info("the words of the collection are missing or of another version: it is derived again")
+            rebuilder.start()
+    owner = ServerOwner(documents, index, rebuilder, applier)
     opened.callback(owner.close)
     return index, owner
 

@@ -22,6 +22,8 @@ PRODUCT_MATCH: Final = "product_match"
 PRODUCT_MATCH_IMAGE: Final = "product_match_image"
 PRODUCT_MATCH_TEXT: Final = "product_match_text"
 PRODUCT_INDEX: Final = "product_index"
+EMBED_IMAGE: Final = "embed_image"
+EMBED_TEXT: Final = "embed_text"
 
 IMAGE_BYTES: Final = TensorSpec(
     name="image_bytes",
@@ -180,7 +182,10 @@ def composing_models(encoder: EncoderSpec) -> tuple[ModelSpec, ...]:
         ModelSpec(
             name=RETRIEVAL,
             role=Role.PYTHON,
-            inputs=(_optional(image), _optional(IMAGE_GIVEN), _optional(text), _optional(TEXT_GIVEN)),
+            inputs=(
+                *(_optional(image), _optional(IMAGE_GIVEN)),
+                *(_optional(text), _optional(TEXT_GIVEN), _optional(QUERY_TEXT)),
+            ),
             outputs=(MATCHES,),
             meaning="One vector query batch and one document query for each Triton batch; ranks and joins.",
         ),
@@ -202,7 +207,7 @@ def composing_models(encoder: EncoderSpec) -> tuple[ModelSpec, ...]:
 
 
 def ensembles(encoder: EncoderSpec) -> tuple[EnsembleSpec, ...]:
-    """Return the four ensembles for `encoder`."""
+    """Return the ensembles for `encoder`."""
     image_steps, text_steps = (IMAGE_PREPROCESS, IMAGE_ENCODER), (TEXT_PREPROCESS, TEXT_ENCODER)
     return (
         EnsembleSpec(
@@ -216,15 +221,29 @@ def ensembles(encoder: EncoderSpec) -> tuple[EnsembleSpec, ...]:
             name=PRODUCT_MATCH_IMAGE,
             steps=(*image_steps, RETRIEVAL),
             inputs=(IMAGE_BYTES,),
-            outputs=(MATCHES, image_embeds(encoder)),
+            outputs=(MATCHES,),
             meaning="Photo only.",
         ),
         EnsembleSpec(
             name=PRODUCT_MATCH_TEXT,
             steps=(*text_steps, RETRIEVAL),
             inputs=(QUERY_TEXT,),
-            outputs=(MATCHES, text_embeds(encoder)),
+            outputs=(MATCHES,),
             meaning="Words only.",
+        ),
+        EnsembleSpec(
+            name=EMBED_IMAGE,
+            steps=image_steps,
+            inputs=(IMAGE_BYTES,),
+            outputs=(image_embeds(encoder),),
+            meaning="The photo's vector alone.",
+        ),
+        EnsembleSpec(
+            name=EMBED_TEXT,
+            steps=text_steps,
+            inputs=(QUERY_TEXT,),
+            outputs=(text_embeds(encoder),),
+            meaning="The words' vector alone.",
         ),
         EnsembleSpec(
             name=PRODUCT_INDEX,

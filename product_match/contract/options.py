@@ -19,6 +19,7 @@ class OptionType(enum.Enum):
     NUMBER = "number"
     BOOLEAN = "boolean"
     NAMES = "names"
+    CHOICE = "choice"
     JSON = "json"
 
 
@@ -32,6 +33,7 @@ class OptionSpec:
         default: What applies when the request does not say, as the README prints it.
         minimum: Least value of a number, inclusive.
         maximum: Greatest value of a number, inclusive.
+        choices: What a choice may be.
         meaning: One line for the README and `--help`.
     """
 
@@ -41,7 +43,19 @@ class OptionSpec:
     meaning: str
     minimum: float | None = None
     maximum: float | None = None
+    choices: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Check that what reads the option finds what it needs."""
+        bounded = self.minimum is not None and self.maximum is not None
+        if bounded is not (self.type in (OptionType.INTEGER, OptionType.NUMBER)):
+            raise ValueError(f"option {self.name}: numbers have a minimum and a maximum, others have none")
+        if bool(self.choices) is not (self.type is OptionType.CHOICE):
+            raise ValueError(f"option {self.name}: a choice has choices, others have none")
+
+
+FUSIONS: Final = ("calibrated", "minmax", "dbsf", "rrf", "words", "vector")
+"""How exact words and vectors become one ranking; `words` and `vector` are each alone, for comparison."""
 
 MATCH_OPTIONS: Final = (
     OptionSpec(
@@ -73,6 +87,14 @@ MATCH_OPTIONS: Final = (
         meaning="Leave out matches that score less.",
     ),
     OptionSpec(
+        name="min_confidence",
+        type=OptionType.NUMBER,
+        default="none",
+        minimum=0.0,
+        maximum=1.0,
+        meaning="Leave out matches that a person would less probably accept.",
+    ),
+    OptionSpec(
         name="image_weight",
         type=OptionType.NUMBER,
         default="0.5",
@@ -87,6 +109,19 @@ MATCH_OPTIONS: Final = (
         minimum=0.0,
         maximum=1000.0,
         meaning="Weight of the words where photo and words are given.",
+    ),
+    OptionSpec(
+        name="fusion",
+        type=OptionType.CHOICE,
+        default=FUSIONS[0],
+        choices=FUSIONS,
+        meaning="How exact words and vectors become one ranking; `words` and `vector` are each alone.",
+    ),
+    OptionSpec(
+        name="explain",
+        type=OptionType.BOOLEAN,
+        default="false",
+        meaning="Say of each match why it is where it is, and how long each stage took.",
     ),
 )
 

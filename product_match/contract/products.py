@@ -45,7 +45,11 @@ IMAGE_OF: Final = "image_of"
 """The only field of a row that carries a further photo of the product in the row before it: that product's id."""
 
 TEXT_FIELDS: Final = ("name", "brand", "category", "color", "description")
-"""The string fields that a product's words are made of, in this order."""
+"""The fields that hold text."""
+
+SENSE_FIELDS: Final = ("name", "category", "color")
+"""The fields whose sense the text encoder is given, in this order: what a product is called. The words of the others
+are found as they are written; in one vector with these they would blur them."""
 
 
 def point_id(product_id: str) -> str:
@@ -144,8 +148,14 @@ def _product_id(value: object) -> str:
 
 
 def product_words(product: Mapping[str, Any]) -> str:
-    """Return the words that stand for a product where the caller gives none: its text fields, joined."""
-    parts = (str(product[name]).strip() for name in TEXT_FIELDS if product.get(name))
+    """Return the words that stand for a product where the caller gives none: what it is called.
+
+    A product that is called nothing is told by its other text.
+    """
+    called = [name for name in SENSE_FIELDS if product.get(name)] or [
+        name for name in TEXT_FIELDS if product.get(name)
+    ]
+    parts = (str(product[name]).strip() for name in called)
     return ". ".join(part for part in parts if part)
 
 

@@ -47,6 +47,7 @@ from product_match.encoder_change.transfer import Transfer
 from product_match.host.processes import children_of, wait_until_gone
 from product_match.host.state_layout import StateLayout
 from product_match.index.derivation import STORE_TIMEOUT_S, derive
+from product_match.index.points import PointMaker
 from product_match.repository.assembly import (
     add_composing_models,
     composing_names,
@@ -56,6 +57,7 @@ from product_match.repository.assembly import (
 from product_match.settings import ServingSettings
 from product_match.vectors.edge_directory import CLEAN_FILE, EdgeDirectory
 from product_match.vectors.edge_index import EdgeIndex
+from product_match.words.encoding import WordsRecipe
 
 logger = logging.getLogger(__name__)
 
@@ -172,8 +174,10 @@ class EncoderChange:
             self._report.tell(stage="building the index")
             shard = directory.fresh()
             index = EdgeIndex(shard, self._spec.embedding_dim)
-            derive(target, index)
+            points = PointMaker(WordsRecipe())
+            derive(target, index, points)
             index.close()
+            directory.note_recipe(shard, points.recipe.to_json())
             directory.switch(shard)
             directory.mark_clean()
             transfer.applied = True

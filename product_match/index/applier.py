@@ -17,7 +17,7 @@ from product_match.contract.errors import ProductMatchError, UnavailableError
 from product_match.documents.leases import Lease
 from product_match.documents.mongo_errors import document_errors
 from product_match.documents.store import Document, DocumentStore
-from product_match.index.points import vector_point
+from product_match.index.points import PointMaker
 from product_match.vectors.vector_index import VectorIndex
 
 logger = logging.getLogger(__name__)
@@ -48,23 +48,29 @@ class Applier:
         self,
         documents: DocumentStore,
         index: VectorIndex,
+        points: PointMaker,
         *,
         poll_s: float = POLL_S,
         lease: Lease | None = None,
         changing: Callable[[Sequence[str]], None] = lambda _: None,
+        applied: Callable[[Sequence[Document]], None] = lambda _: None,
     ) -> None:
         """Prepare; `start` begins.
 
         Args:
             documents: The truth.
             index: What is derived.
+            points: Makes the points of `index`.
             poll_s: How often to look where nobody wakes it.
             lease: What decides which of several appliers works; None where there is one only.
             changing: Told the ids of products that have changed, before the index does.
+            applied: Given the documents that were pending, once the index has them.
         """
         self.write_lock = threading.RLock()
         self._documents = documents
         self._index = index
+        self.points = points
+        self._applied = applied
         self._poll_s = poll_s
         self._lease = lease
         self._changing = changing
@@ -137,23 +143,29 @@ class Applier:
         if not batch:
             return
         self._record([document["_id"] for document in batch])
-        self._change(self._index, batch)
+        self._change(self._index, batch, self.points)
+        self._applied(batch)
         self._unflushed += len(batch)
         self._changed_at = time.monotonic()
         self._clear(batch)
 
-    def reapply(self, ids: Sequence[str], index: VectorIndex | None = None) -> None:
+    def use(self, points: PointMaker) -> None:
+        """Make points by another recipe from now on; call it under `write_lock`, as the index is exchanged."""
+        self.points = points
+
+    def reapply(self, ids: Sequence[str], index: VectorIndex | None = None, points: PointMaker | None = None) -> None:
         """Bring points in step with their documents, pending or not.
 
         Args:
             ids: Which points.
             index: Another index than the applier's own, which then leaves `pending` alone.
+            points: Makes that other index's points; the applier's own maker where none is given.
         """
         with self.write_lock:
             held = self._documents.read(ids)
             absent = [id_ for id_ in ids if id_ not in held]
             if index is not None:
-                self._change(index, list(held.values()))
+                self._change(index, list(held.values()), points or self.points)
                 index.delete(absent)
                 return
             self.apply(list(held.values()))
@@ -200,8 +212,8 @@ class Applier:
             self._recording.update(ids)
 
     @staticmethod
-    def _change(index: VectorIndex, batch: Sequence[Document]) -> None:
-        index.upsert([vector_point(document) for document in batch if not document.get("deleted")])
+    def _change(index: VectorIndex, batch: Sequence[Document], points: PointMaker) -> None:
+        index.upsert([points.point(document) for document in batch if not document.get("deleted")])
         index.delete([document["_id"] for document in batch if document.get("deleted")])
 
     def _clear(self, batch: Sequence[Document]) -> None:
@@ -234,7 +246,7 @@ class Applier:
         if again:
             self._record(again)
             held = self._documents.read(again)
-            self._change(self._index, list(held.values()))
+            self._change(self._index, list(held.values()), self.points)
             self._index.delete([id_ for id_ in again if id_ not in held])
 
     def _run(self) -> None:

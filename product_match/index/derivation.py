@@ -1,4 +1,6 @@
-"""Derives a shard from the documents, as a process of its own: `python -m product_match.index.derivation SHARD`.
+"""Derives a shard from the documents, as a process of its own.
+
+    python -m product_match.index.derivation SHARD RECIPE
 
 It is started by the owner of the index with the server's settings in its environment, and reports progress as JSON
 lines on standard output.
@@ -18,10 +20,11 @@ from typing import Final
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ProductMatchError
 from product_match.documents.store import LIVE, DocumentStore, open_documents
-from product_match.index.points import POINT_FIELDS, vector_point
+from product_match.index.points import POINT_FIELDS, PointMaker
 from product_match.settings import ServingSettings
 from product_match.vectors.edge_index import EdgeIndex
 from product_match.vectors.vector_index import GRAPH_THRESHOLD
+from product_match.words.encoding import WordsRecipe
 
 PAGE_SIZE: Final = 200
 _NICENESS: Final = 15
@@ -30,29 +33,31 @@ STORE_TIMEOUT_S: Final = 30.0
 """A server's own limit is for requests that somebody waits for; here a busy store is waited for."""
 
 
-def derive(documents: DocumentStore, index: EdgeIndex, *, graph_threshold: int = GRAPH_THRESHOLD) -> int:
+def derive(
+    documents: DocumentStore, index: EdgeIndex, points: PointMaker, *, graph_threshold: int = GRAPH_THRESHOLD
+) -> int:
     """Fill `index` with the points of all documents and return how many there are."""
-    points = 0
+    count = 0
     pages = documents.walk(LIVE, POINT_FIELDS, page_size=PAGE_SIZE)
     started = time.monotonic()
     for page in pages:
         read_s = time.monotonic() - started
-        index.upsert([vector_point(document) for document in page])
-        points += len(page)
-        _report("loading", points)
+        index.upsert([points.point(document) for document in page])
+        count += len(page)
+        _report("loading", count)
         # The document store answers nobody else while it reads a page: searches get their turn in between.
         time.sleep(min(read_s, _LONGEST_PAUSE_S))
         started = time.monotonic()
-    if points >= graph_threshold:
-        _report("building the graph", points)
+    if count >= graph_threshold:
+        _report("building the graph", count)
         index.optimize()
     index.flush()
-    return points
+    return count
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Derive the shard that the arguments name."""
-    (shard,) = arguments
+    """Derive the shard that the arguments name, its words by the recipe that they hold."""
+    shard, recipe = arguments
     _give_way()
     try:
         serving = ServingSettings.from_environment(os.environ)
@@ -60,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         encoder = load_encoder(settings.encoder_directory)
         documents = open_documents(settings, encoder.identity)
         index = EdgeIndex(Path(shard), encoder.embedding_dim)
-        derive(documents, index)
+        derive(documents, index, PointMaker(WordsRecipe.from_json(recipe)))
         index.close()
         documents.close()
     except ProductMatchError as error:

@@ -18,11 +18,13 @@ from typing import Final
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import CancelledError, ConfigError, ProductMatchError
 from product_match.host import launcher
+from product_match.index.points import PointMaker
 from product_match.index.rebuilding import Report
 from product_match.settings import ServingSettings
 from product_match.vectors.edge_directory import LOG_SUFFIX, EdgeDirectory
 from product_match.vectors.edge_index import EdgeIndex
 from product_match.vectors.vector_index import VectorIndex
+from product_match.words.encoding import WordsRecipe
 
 logger = logging.getLogger(__name__)
 
@@ -39,18 +41,20 @@ class EdgeBuilder:
         self._encoder = encoder
         self._directory = directory
 
-    def empty(self) -> VectorIndex:
+    def empty(self, points: PointMaker) -> VectorIndex:
         """Return a new shard without points."""
-        return EdgeIndex(self._directory.fresh(), self._encoder.embedding_dim)
+        shard = self._directory.fresh()
+        self._directory.note_recipe(shard, points.recipe.to_json())
+        return EdgeIndex(shard, self._encoder.embedding_dim)
 
-    def derived(self, report: Report, cancelled: threading.Event) -> VectorIndex:
+    def derived(self, points: PointMaker, report: Report, cancelled: threading.Event) -> VectorIndex:
         """Return a new shard with the points of all documents, made by a process of its own."""
         shard = self._directory.fresh()
         log = shard.with_name(shard.name + LOG_SUFFIX)
         try:
             with log.open("wb") as errors:
                 process = subprocess.Popen(
-                    _command(shard),
+                    _command(shard, points.recipe),
                     env=self._environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -67,6 +71,7 @@ class EdgeBuilder:
                     f"the process that derives the index ended with {process.returncode}: "
                     f"{log.read_text(errors='replace').strip()[-_ERROR_CHARACTERS:]}"
                 )
+            self._directory.note_recipe(shard, points.recipe.to_json())
             return EdgeIndex(shard, self._encoder.embedding_dim)
         except BaseException:
             shutil.rmtree(shard, ignore_errors=True)
@@ -107,11 +112,11 @@ def python_executable() -> str:
     )
 
 
-def _command(shard: Path) -> list[str]:
+def _command(shard: Path, recipe: WordsRecipe) -> list[str]:
     """Return the command of the process, which is killed together with the thread that starts it."""
     python = python_executable()
     launched = [python, "-I", "-S", launcher.__file__, str(os.getpid())]
-    return [*launched, python, "-m", DERIVATION_MODULE, str(shard)]
+    return [*launched, python, "-m", DERIVATION_MODULE, str(shard), recipe.to_json()]
 
 
 @contextlib.contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from product_match.documents.mongo_errors import document_errors
-from product_match.index.points import vector_point
+from product_match.documents.store import DocumentStore
+from product_match.index.points import PointMaker
 from product_match.index.verification import ComparedIndex
+from product_match.vectors.vector_index import VectorIndex
 
 
 class ServedIndex(ComparedIndex):
@@ -37,10 +39,15 @@ class ServedIndex(ComparedIndex):
 class UnsearchedIndex(ComparedIndex):
     """A collection that nobody searches or changes yet, brought in step directly."""
 
+    def __init__(self, documents: DocumentStore, index: VectorIndex, points: PointMaker) -> None:
+        """Compare `index`, whose points `points` makes, with `documents`."""
+        super().__init__(documents, index)
+        self._points = points
+
     def reapply(self, ids: Sequence[str]) -> int:
         """Bring the index in step with the documents of `ids`; return how many there are."""
         held = self._documents.read(ids)
         live = {id_: document for id_, document in held.items() if not document.get("deleted")}
-        self._index.upsert([vector_point(document) for document in live.values()])
+        self._index.upsert([self._points.point(document) for document in live.values()])
         self._index.delete([id_ for id_ in ids if id_ not in live])
         return len(ids)

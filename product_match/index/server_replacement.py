@@ -8,7 +8,7 @@ from typing import Final
 from product_match.contract.errors import CancelledError
 from product_match.documents.conditional_writes import renew_pending
 from product_match.documents.store import LIVE, DocumentStore
-from product_match.index.points import POINT_FIELDS, vector_point
+from product_match.index.points import POINT_FIELDS, PointMaker
 from product_match.index.rebuilding import Report
 from product_match.index.server_comparison import UnsearchedIndex
 from product_match.index.verification import Comparable, Verification
@@ -33,8 +33,10 @@ class ServerReplacement:
         collections: ServerCollections,
         owner: Comparable,
         timeout_s: float,
+        points: PointMaker,
     ) -> None:
-        """Replace the collection behind the alias, which `owner` compares and mends."""
+        """Replace the collection behind the alias, which `owner` compares and mends; `points` makes its points."""
+        self._points = points
         self._documents = documents
         self._channel = channel
         self._collections = collections
@@ -48,15 +50,16 @@ class ServerReplacement:
         fresh = ServerIndex(self._channel, name, self._timeout_s, owns_channel=False)
         switched = False
         try:
-            points = 0
+            count = 0
             for page in self._documents.walk(LIVE, POINT_FIELDS, page_size=PAGE_SIZE):
                 if cancelled.is_set():
                     raise CancelledError("it was cancelled")
-                fresh.upsert([vector_point(document) for document in page])
-                points += len(page)
-                report("loading", points)
-            report("comparing", points)
-            Verification(self._documents, UnsearchedIndex(self._documents, fresh), repair=True).run()
+                fresh.upsert([self._points.point(document) for document in page])
+                count += len(page)
+                report("loading", count)
+            report("comparing", count)
+            unsearched = UnsearchedIndex(self._documents, fresh, self._points)
+            Verification(self._documents, unsearched, repair=True).run()
             self._collections.switch(name)
             switched = True
         finally:
@@ -64,7 +67,7 @@ class ServerReplacement:
                 self._collections.remove(name)
         # What an applier has put into the old collection, and not marked yet, is pending and so passes a comparison.
         renew_pending(self._documents)
-        report("comparing again", points)
+        report("comparing again", count)
         Verification(self._documents, self._owner, repair=True).run()
         if before is not None:
             self._collections.remove(before)

@@ -33,10 +33,10 @@ def decode_text(data: bytes) -> str:
     """Check and decode one text.
 
     Args:
-        data: UTF-8, at most `limits.MAX_TEXT_BYTES`, with at least one letter.
+        data: UTF-8, at most `limits.MAX_TEXT_BYTES`, with at least one letter or digit.
 
     Raises:
-        InvalidRequestError: Empty, too long, not UTF-8, or without a letter.
+        InvalidRequestError: Empty, too long, not UTF-8, or without a letter or digit.
     """
     if len(data) > limits.MAX_TEXT_BYTES:
         raise InvalidRequestError(
@@ -52,9 +52,10 @@ def decode_text(data: bytes) -> str:
         raise InvalidRequestError(
             "text: expected words, got an empty text; say what to look for, such as `red shoes`"
         )
-    if not any(character.isalpha() for character in text):
+    if not any(character.isalnum() for character in text):
         raise InvalidRequestError(
-            f"text: expected words, got {text[:40]!r} without a letter; say what to look for, such as `red shoes`"
+            f"text: expected words, got {text[:40]!r} without a letter or digit; "
+            "say what to look for, such as `red shoes`"
         )
     return text
 

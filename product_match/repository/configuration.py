@@ -105,6 +105,9 @@ def ensemble_configuration(spec: EnsembleSpec, models: tuple[ModelSpec, ...]) ->
     """Return `config.pbtxt` of an ensemble; tensors join by name, so every map's key equals its value."""
     by_name = {model.name: model for model in models}
     produced = {tensor.name for tensor in spec.inputs}
+    # Triton refuses an ensemble with a tensor that nobody takes.
+    wanted = {tensor.name for name in spec.steps for tensor in by_name[name].inputs}
+    wanted |= {tensor.name for tensor in spec.outputs}
     steps = []
     for name in spec.steps:
         model = by_name[name]
@@ -115,7 +118,7 @@ def ensemble_configuration(spec: EnsembleSpec, models: tuple[ModelSpec, ...]) ->
                 "model_name": name,
                 "model_version": -1,
                 "input_map": {tensor: tensor for tensor in taken},
-                "output_map": {tensor.name: tensor.name for tensor in model.outputs},
+                "output_map": {tensor.name: tensor.name for tensor in model.outputs if tensor.name in wanted},
             }
         )
     return _text(

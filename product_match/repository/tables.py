@@ -65,6 +65,8 @@ def _option_rows(options: Sequence[OptionSpec], used_by: str) -> list[list[str]]
 
 
 def _range(option: OptionSpec) -> str:
+    if option.choices:
+        return ", ".join(f"`{choice}`" for choice in option.choices)
     if option.minimum is None or option.maximum is None:
         return ""
     return f"{option.minimum:,g} to {option.maximum:,g}"

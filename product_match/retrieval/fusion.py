@@ -1,168 +1,124 @@
-"""How the sides of a query, a photo and words, become searches, and their hits become one ranking.
+"""How what the searches say of a product becomes one score.
 
-A side's score for a product is its best fit with what the product has:
+`calibrated`, the default, adds parts that are each on a scale of their own meaning:
 
-    words = max over the product's photos and its words of  scaled(cos(words, vector))
-    photo = max over the product's photos of                scaled(cos(photo, vector)),
-            or, for a product without a photo, its words
+    words = a * held + (1 - a) * similarity,   a = 0.6 * known
 
-and the score of the query is the mean of its sides by weight. `scaled` maps a cosine so that 0 is an unrelated
-pair and 1 the same photo or words: cosines of photos with photos, and of photos with words, lie in different ranges.
-
-One side alone is linear in each vector, so its best hits are the best products, exactly. Two sides are not: their
-searches find candidates, which come with their vectors and are then scored by the formula. The candidates are those
-whose photo fits the photo and the words together, and those whose words fit the words.
+where `held` is how much of the typed words the product has (BM25 over what a product about every word has), and
+`similarity` is that of the vectors, 0 for an unrelated pair and 1 for the same words. The share `a` of exact words
+falls with what the catalogue knows of them: words that no product has are left to the vectors. With a photo beside,
+the score is the mean of both sides by weight. The others are those that search engines offer; `benchmarks.fusion`
+compares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from product_match.contract.encoder import SimilarityScale, SimilarityScales
-from product_match.contract.errors import InvalidRequestError
-from product_match.contract.vectors import IMAGE_VECTOR, TEXT_VECTOR
+from product_match.retrieval.rows import IMAGE, TEXT, RowQuery
+from product_match.retrieval.searches import IDENTIFIERS, PHOTOS, TEXTS, WORDS, Found, Parts
 from product_match.vectors.vector_index import Hit
 
-IMAGE: Final = "image"
-TEXT: Final = "text"
+WORDS_SHARE: Final = 0.6
+MOST_HELD: Final = 1.2
+"""A product may say a word more often than one that is about it, and is not the better for it."""
 
-CANDIDATES_PER_MATCH: Final = 4
-LEAST_CANDIDATES: Final = 40
-"""Hits of each search of a two-sided query: `CANDIDATES_PER_MATCH` for each match wanted, and no fewer than this."""
+IDENTIFIED_SCORE: Final = 1.5
+"""Above any score that words and similarity reach: who types an identifier means that product."""
+
+RRF_K: Final = 60
+DBSF_DEVIATIONS: Final = 3.0
 
 Ranking = list[tuple[str, float]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """One search against one named vector.
+def rank(row: RowQuery, found: Found) -> Ranking:
+    """Rank the products that were found for a row.
 
-    Attributes:
-        vector_name: `IMAGE_VECTOR` or `TEXT_VECTOR`.
-        vector: [D] float32, not of unit length.
-        offset: What to add to the dot product with a unit product vector to get the score.
+    Returns:
+        Point ids and scores, best first; ties in the order of ids, so that a query always gets the same answer.
     """
-
-    vector_name: str
-    vector: NDArray[np.float32]
-    offset: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class FusedQuery:
-    """A query of one or two sides.
-
-    Attributes:
-        sides: `IMAGE` and/or `TEXT` to that side's embedding, [D] float32, norm 1.
-        shares: The share of each side in the score; they add up to 1.
-        scales: How cosines map to scores.
-    """
-
-    sides: Mapping[str, NDArray[np.float32]]
-    shares: Mapping[str, float]
-    scales: SimilarityScales
-
-    @property
-    def needs_vectors(self) -> bool:
-        """Whether hits must come with their vectors."""
-        return len(self.sides) > 1
-
-    def searches(self) -> tuple[Search, ...]:
-        """Return what to search: words look at photos and at words, a photo alone at photos."""
-        return self._searches
-
-    @cached_property
-    def _searches(self) -> tuple[Search, ...]:
-        among_photos = self._search(IMAGE_VECTOR, self.shares)
-        if TEXT not in self.sides:
-            return (among_photos,)
-        return (among_photos, self._search(TEXT_VECTOR, {TEXT: 1.0}))
-
-    def limit(self, wanted: int) -> int:
-        """Return how many hits each search must give for `wanted` products."""
-        return max(LEAST_CANDIDATES, CANDIDATES_PER_MATCH * wanted) if self.needs_vectors else wanted
-
-    def rank(self, lists: Sequence[Sequence[Hit]]) -> Ranking:
-        """Rank the products that the searches found.
-
-        Args:
-            lists: The hits of each of `searches()`, in the same order, with vectors where `needs_vectors`.
-
-        Returns:
-            Point ids and scores, best first; ties in the order of ids, so that a query always gets the same answer.
-        """
-        scores = self._fused(lists) if self.needs_vectors else self._best(lists)
-        return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-
-    def _search(self, vector_name: str, shares: Mapping[str, float]) -> Search:
-        vector = np.zeros_like(next(iter(self.sides.values())))
-        offset = 0.0
-        for side, share in shares.items():
-            scale = self._scale(side, vector_name)
-            factor = share / (scale.match - scale.background)
-            vector += np.float32(factor) * self.sides[side]
-            offset -= factor * scale.background
-        return Search(vector_name=vector_name, vector=vector, offset=offset)
-
-    def _best(self, lists: Sequence[Sequence[Hit]]) -> dict[str, float]:
-        best: dict[str, float] = {}
-        for search, hits in zip(self.searches(), lists, strict=True):
-            for hit in hits:
-                score = hit.score + search.offset
-                if score > best.get(hit.id, -np.inf):
-                    best[hit.id] = score
-        return best
-
-    def _fused(self, lists: Sequence[Sequence[Hit]]) -> dict[str, float]:
-        found = {hit.id: hit.vectors for hits in lists for hit in hits}
-        with_photos = self._side_scores(found, IMAGE_VECTOR)
-        with_words = self._side_scores(found, TEXT_VECTOR)
-        photo = np.where(np.isfinite(with_photos[IMAGE]), with_photos[IMAGE], with_words[IMAGE])
-        words = np.maximum(with_photos[TEXT], with_words[TEXT])
-        scores = self.shares[IMAGE] * photo + self.shares[TEXT] * words
-        return dict(zip(found, scores.tolist(), strict=True))
-
-    def _side_scores(
-        self, found: Mapping[str, Mapping[str, NDArray[np.float32]]], vector_name: str
-    ) -> dict[str, NDArray[np.float64]]:
-        """Return each side's best score among the products' vectors of one name, -inf where a product has none."""
-        owners = [place for place, vectors in enumerate(found.values()) if vector_name in vectors]
-        held = [np.atleast_2d(vectors[vector_name]) for vectors in found.values() if vector_name in vectors]
-        scores = {side: np.full(len(found), -np.inf) for side in self.sides}
-        if held:
-            rows, places = np.concatenate(held), np.repeat(owners, [len(vectors) for vectors in held])
-            for side, embeds in self.sides.items():
-                scale = self._scale(side, vector_name)
-                scaled = (rows @ embeds - scale.background) / (scale.match - scale.background)
-                np.maximum.at(scores[side], places, scaled)
-        return scores
-
-    def _scale(self, side: str, vector_name: str) -> SimilarityScale:
-        scale: SimilarityScale = getattr(self.scales, f"{side}_to_{vector_name}")
-        return scale
+    fuse = _FUSIONS.get(row.fusion)
+    scores = _calibrated(row, found) if fuse is None else fuse(found)
+    for id_, parts in found.parts.items():
+        if parts.identified:
+            scores[id_] = IDENTIFIED_SCORE + scores.get(id_, 0.0) / 100
+    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 
-def fuse(
-    sides: Mapping[str, NDArray[np.float32]], weights: Mapping[str, float], scales: SimilarityScales
-) -> FusedQuery:
-    """Make one query of the sides that are given.
+def word_score(row: RowQuery, parts: Parts, floors: Mapping[str, float]) -> float:
+    """Return how well a product fits the words of a row."""
+    similarity = _similarity(parts, floors) if row.fusion != "words" else 0.0
+    if row.words is None or row.fusion == "vector":
+        return similarity
+    held = min(row.words.held(parts.words or 0.0), MOST_HELD)
+    share = 1.0 if row.fusion == "words" else WORDS_SHARE * row.words.known
+    return share * held + (1.0 - share) * similarity
 
-    Args:
-        sides: `IMAGE` and/or `TEXT` to that side's embedding, [D] float32, norm 1.
-        weights: A weight of at least 0 for each side; a side that weighs nothing is left out.
-        scales: How cosines map to scores.
 
-    Raises:
-        InvalidRequestError: All weights are 0.
-    """
-    total = sum(weights[side] for side in sides)
-    if total <= 0:
-        raise InvalidRequestError("image_weight and text_weight: both are 0; give at least one of them more")
-    heard = {side: embeds for side, embeds in sides.items() if weights[side] > 0}
-    return FusedQuery(sides=heard, shares={side: weights[side] / total for side in heard}, scales=scales)
+def _similarity(parts: Parts, floors: Mapping[str, float]) -> float:
+    if parts.text is not None:
+        return parts.text
+    return parts.photo if parts.photo is not None else floors.get(TEXTS, 0.0)
+
+
+def _calibrated(row: RowQuery, found: Found) -> dict[str, float]:
+    scores = {}
+    for id_, parts in found.parts.items():
+        if row.is_composed:
+            photo = parts.photo if parts.photo is not None else 0.0
+            scores[id_] = row.shares[IMAGE] * photo + row.shares[TEXT] * word_score(row, parts, found.floors)
+        elif IMAGE in row.sides:
+            scores[id_] = parts.photo if parts.photo is not None else 0.0
+        else:
+            scores[id_] = word_score(row, parts, found.floors)
+    return scores
+
+
+def _summed(
+    lists: Mapping[str, Sequence[Hit]], value: Callable[[Sequence[Hit]], Sequence[float]]
+) -> dict[str, float]:
+    """Add up what each search makes of each of its hits; the searches count the same."""
+    heard = [hits for name, hits in lists.items() if name in (WORDS, TEXTS, PHOTOS) and hits]
+    scores: dict[str, float] = {hit.id: 0.0 for hit in lists.get(IDENTIFIERS, ())}
+    for hits in heard:
+        for hit, score in zip(hits, value(hits), strict=True):
+            scores[hit.id] = scores.get(hit.id, 0.0) + score / len(heard)
+    return scores
+
+
+def _by_rank(found: Found) -> dict[str, float]:
+    """Reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009)."""
+    return _summed(found.lists, lambda hits: [RRF_K / (RRF_K + rank) for rank in range(1, len(hits) + 1)])
+
+
+def _by_range(found: Found) -> dict[str, float]:
+    """Scores between the least and the greatest of their search."""
+
+    def ranged(hits: Sequence[Hit]) -> list[float]:
+        low, high = hits[-1].score, hits[0].score
+        return [(hit.score - low) / (high - low) if high > low else 1.0 for hit in hits]
+
+    return _summed(found.lists, ranged)
+
+
+def _by_distribution(found: Found) -> dict[str, float]:
+    """Scores between three deviations below and above the mean of their search, as Qdrant's DBSF."""
+
+    def placed(hits: Sequence[Hit]) -> list[float]:
+        mean = sum(hit.score for hit in hits) / len(hits)
+        spread = math.sqrt(sum((hit.score - mean) ** 2 for hit in hits) / max(1, len(hits) - 1))
+        if spread <= 0:
+            return [0.5] * len(hits)
+        return [(hit.score - mean) / (2 * DBSF_DEVIATIONS * spread) + 0.5 for hit in hits]
+
+    return _summed(found.lists, placed)
+
+
+_FUSIONS: Final[Mapping[str, Callable[[Found], dict[str, float]]]] = {
+    "minmax": _by_range,
+    "dbsf": _by_distribution,
+    "rrf": _by_rank,
+}

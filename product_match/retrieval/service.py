@@ -1,25 +1,33 @@
-"""Answers queries: one vector query batch and one document query for a whole Triton batch."""
+"""Answers queries: one vector query batch and one document query for a whole Triton batch.
+
+Only rows whose filter leaves nothing that fits are searched once more, all of them together, without it.
+"""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
 
-import numpy as np
-import orjson
-from numpy.typing import NDArray
-
-from product_match.contract import limits
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import InvalidRequestError, ProductMatchError
-from product_match.contract.filters import ProductFilter, read_filter
-from product_match.contract.models import IMAGE_GIVEN, MATCHES, TEXT_GIVEN
+from product_match.contract.errors import ProductMatchError
+from product_match.contract.filters import ProductFilter
+from product_match.contract.models import MATCHES
 from product_match.index.product_cache import StoredProduct
-from product_match.retrieval.fusion import IMAGE, TEXT, FusedQuery, Ranking, fuse
+from product_match.retrieval.answers import Match, Timings, answer_json
+from product_match.retrieval.confidence import FILTERS_TOO_NARROW, MATCHED, MATCHED_FROM, Assessor, outcome_of
+from product_match.retrieval.fusion import Ranking, rank
+from product_match.retrieval.rows import RowQuery, read_row
+from product_match.retrieval.searches import Found, gather, row_searches
+from product_match.statistics.catalogue import CatalogueStatistics
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
 from product_match.vectors.vector_index import Hit, VectorQuery
+from product_match.words.encoding import WordsEncoder, WordsRecipe
+from product_match.words.queries import QueryReader
+from product_match.words.spelling import Speller
+
+WIDER_MATCHES: Final = 3
+"""Matches that are looked at of a search without the filter."""
 
 
 class Search(Protocol):
@@ -36,122 +44,139 @@ class Products(Protocol):
         """Return the products of the point ids that exist, with one call to the document store at most."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RowQuery:
-    """One row of a request, ready to search."""
+@dataclass(frozen=True)
+class _Ranked:
+    """A row, and what was found for it."""
 
-    query_id: str
-    query: FusedQuery
-    top_k: int
-    fields: tuple[str, ...] | None
-    filter: ProductFilter | None
-    min_score: float | None
-
-    @property
-    def limit(self) -> int:
-        """Hits to ask for: a few more than wanted, as a product may have been deleted since it was indexed."""
-        return self.top_k + self.top_k // 10 + 1
+    row: RowQuery
+    found: Found
+    ranking: Ranking
 
 
 class RetrievalService:
     """Answers `retrieval`."""
 
-    def __init__(self, encoder: EncoderSpec, index: Search, products: Products) -> None:
-        """Search `index` and join with `products`; scores follow the encoder's scales."""
+    def __init__(
+        self,
+        encoder: EncoderSpec,
+        index: Search,
+        products: Products,
+        statistics: Callable[[], CatalogueStatistics],
+        language: str,
+    ) -> None:
+        """Search `index` and join with `products`.
+
+        Args:
+            encoder: Whose embeddings come, and whose scales scores follow.
+            index: The vector index.
+            products: Of the same catalogue.
+            statistics: Returns what is known of the catalogue by now.
+            language: Of its words.
+        """
         self._encoder = encoder
         self._index = index
         self._products = products
+        self._statistics = statistics
+        self._words = WordsEncoder(WordsRecipe(language=language))
+        self._speller = Speller(language)
+        self._assessor = Assessor(self._words.analyser, encoder.scales)
 
     def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
         """Answer the rows of all requests with one search and one document query."""
-        plans: list[list[RowQuery] | ProductMatchError] = [self._plan(request) for request in requests]
+        statistics = self._statistics()
+        reader = QueryReader(self._words, statistics.vocabulary, self._speller)
+        plans = [_plan(request, reader) for request in requests]
         rows = [row for plan in plans if isinstance(plan, list) for row in plan]
-        answers = iter(self._answers(rows) if rows else ())
+        answers = iter(self._answers(rows, statistics) if rows else ())
         return [
             {MATCHES.name: bytes_column([next(answers) for _ in plan])} if isinstance(plan, list) else plan
             for plan in plans
         ]
 
-    def _plan(self, request: BatchRequest) -> list[RowQuery] | ProductMatchError:
-        try:
-            return [self._row(request, row) for row in range(request.rows)]
-        except ProductMatchError as error:
-            return error
-
-    def _row(self, request: BatchRequest, row: int) -> RowQuery:
-        options = request.parameters
-        sides = _given_sides(request, row)
-        weights = {IMAGE: options.get("image_weight", 0.5), TEXT: options.get("text_weight", 0.5)}
-        query = fuse(sides, weights if len(sides) == 2 else dict.fromkeys(sides, 1.0), self._encoder.scales)
-        name = request.request_id or uuid.uuid4().hex
-        return RowQuery(
-            query_id=name if request.rows == 1 else f"{name}/{row}",
-            query=query,
-            top_k=options.get("top_k", limits.DEFAULT_TOP_K),
-            fields=options.get("fields"),
-            filter=read_filter(options.get("filter")),
-            min_score=options.get("min_score"),
+    def _answers(self, rows: Sequence[RowQuery], statistics: CatalogueStatistics) -> list[bytes]:
+        timings = Timings()
+        ranked = self._ranked(rows)
+        timings.mark("search")
+        held = self._fetched([id_ for one in ranked for id_, _ in one.ranking])
+        timings.mark("documents")
+        matches = [self._matches(one, held, statistics) for one in ranked]
+        outcomes = [outcome_of([match.confidence for match in found]) for found in matches]
+        timings.mark("assess")
+        wider = self._wider(
+            [row for row, outcome in zip(rows, outcomes, strict=True) if row.filter and outcome != MATCHED],
+            statistics,
         )
+        timings.mark("wider")
+        answers = []
+        for row, found, outcome in zip(rows, matches, outcomes, strict=True):
+            would_match = wider.get(row.query_id, [])
+            if would_match:
+                outcome = FILTERS_TOO_NARROW
+            shown = [match for match in found if row.min_confidence is None or match.confidence >= row.min_confidence]
+            answers.append(answer_json(self._encoder.identity, row, outcome, shown, would_match, timings))
+        return answers
 
-    def _answers(self, rows: Sequence[RowQuery]) -> list[bytes]:
-        queries = [
-            VectorQuery(
-                vector_name=search.vector_name,
-                vector=search.vector,
-                limit=row.query.limit(row.limit),
-                filter=row.filter,
-                with_vectors=row.query.needs_vectors,
-            )
-            for row in rows
-            for search in row.query.searches()
-        ]
-        hits = iter(self._index.search(queries))
-        ranked = [_ranked(row, [next(hits) for _ in row.query.searches()]) for row in rows]
-        wanted = sorted({point_id for scores in ranked for point_id, _ in scores})
-        found = self._products.fetch(wanted) if wanted else {}
-        return [self._answer(row, scores, found) for row, scores in zip(rows, ranked, strict=True)]
+    def _ranked(self, rows: Sequence[RowQuery]) -> list[_Ranked]:
+        """Search for all rows with one call, and rank what is found for each."""
+        searches = [row_searches(row, self._encoder.scales) for row in rows]
+        queries = [search.query for of_row in searches for search in of_row]
+        hits = iter(self._index.search(queries) if queries else ())
+        ranked = []
+        for row, of_row in zip(rows, searches, strict=True):
+            found = gather(row, of_row, [next(hits) for _ in of_row], self._encoder.scales)
+            ranking = rank(row, found)
+            if row.min_score is not None:
+                ranking = [item for item in ranking if item[1] >= row.min_score]
+            ranked.append(_Ranked(row, found, ranking[: row.limit]))
+        return ranked
 
-    def _answer(
-        self, row: RowQuery, scores: Sequence[tuple[str, float]], found: Mapping[str, StoredProduct]
-    ) -> bytes:
-        there = [(found[point_id], score) for point_id, score in scores if point_id in found][: row.top_k]
-        matches = [
-            {
-                "rank": rank,
-                "product_id": product.product_id,
-                "score": round(score, 6),
-                "product": _selected(product, row.fields),
-            }
-            for rank, (product, score) in enumerate(there, start=1)
-        ]
-        return orjson.dumps({"query_id": row.query_id, "encoder": self._encoder.identity, "matches": matches})
+    def _fetched(self, ids: Sequence[str]) -> Mapping[str, StoredProduct]:
+        wanted = sorted(set(ids))
+        return self._products.fetch(wanted) if wanted else {}
 
+    def _matches(
+        self, ranked: _Ranked, held: Mapping[str, StoredProduct], statistics: CatalogueStatistics
+    ) -> list[Match]:
+        there = [(id_, score) for id_, score in ranked.ranking if id_ in held][: ranked.row.top_k]
+        matches = []
+        for id_, score in there:
+            product, parts = held[id_], ranked.found.parts[id_]
+            assessed = self._assessor.assess(ranked.row, parts, product.json, statistics)
+            matches.append(Match(product, score, assessed.confidence, parts, assessed.words))
+        return matches
 
-def _given_sides(request: BatchRequest, row: int) -> dict[str, NDArray[np.float32]]:
-    sides = {}
-    for side, given in ((IMAGE, IMAGE_GIVEN.name), (TEXT, TEXT_GIVEN.name)):
-        embeds = request.tensors.get(f"{side}_embeds")
-        flags = request.tensors.get(given)
-        if embeds is not None and (flags is None or flags[row, 0]):
-            if not np.isfinite(embeds[row]).all():
-                raise InvalidRequestError(f"{side}_embeds: row {row} holds NaN or infinity; send finite numbers")
-            sides[side] = embeds[row]
-    if not sides:
-        raise InvalidRequestError(
-            f"row {row}: no photo and no words came (0 bytes); send `image_bytes`, `query_text`, or both"
-        )
-    return sides
+    def _wider(self, rows: Sequence[RowQuery], statistics: CatalogueStatistics) -> dict[str, list[dict[str, Any]]]:
+        """Return what would match without which of their filter's fields, for rows whose filter leaves nothing."""
+        asked: list[tuple[RowQuery, tuple[str, ...]]] = []
+        for row in rows:
+            asked += [(replace(row, filter=left, top_k=WIDER_MATCHES), gone) for left, gone in _loosened(row.filter)]
+        if not asked:
+            return {}
+        ranked = self._ranked([row for row, _ in asked])
+        held = self._fetched([id_ for one in ranked for id_, _ in one.ranking])
+        wider: dict[str, list[dict[str, Any]]] = {}
+        for (row, gone), one in zip(asked, ranked, strict=True):
+            matches = self._matches(one, held, statistics)
+            best = max(matches, key=lambda match: match.confidence, default=None)
+            if best is not None and best.confidence >= MATCHED_FROM:
+                entry = {"without": list(gone), **best.to_json(1, row.fields)}
+                wider.setdefault(row.query_id, []).append(entry)
+        return wider
 
 
-def _ranked(row: RowQuery, lists: Sequence[Sequence[Hit]]) -> Ranking:
-    ranking = row.query.rank(lists)
-    if row.min_score is not None:
-        ranking = [item for item in ranking if item[1] >= row.min_score]
-    return ranking[: row.limit]
+def _plan(request: BatchRequest, reader: QueryReader) -> list[RowQuery] | ProductMatchError:
+    try:
+        return [read_row(request, row, reader) for row in range(request.rows)]
+    except ProductMatchError as error:
+        return error
 
 
-def _selected(product: StoredProduct, fields: tuple[str, ...] | None) -> orjson.Fragment | dict[str, Any]:
-    if fields is None:
-        return orjson.Fragment(product.json)
-    held = orjson.loads(product.json) if fields else {}
-    return {name: held[name] for name in fields if name in held}
+def _loosened(product_filter: ProductFilter | None) -> list[tuple[ProductFilter | None, tuple[str, ...]]]:
+    """Return the filter without each of its fields, then without any, and which fields are gone."""
+    fields = product_filter.fields if product_filter is not None else ()
+    loosened: list[tuple[ProductFilter | None, tuple[str, ...]]] = []
+    if len(fields) > 1:
+        for field in fields:
+            left = tuple(other for other in fields if other is not field)
+            loosened.append((ProductFilter(fields=left), (field.field,)))
+    return [*loosened, (None, tuple(field.field for field in fields))]

@@ -22,7 +22,7 @@ def parse_parameters(text: str, options: Sequence[OptionSpec] = ALL_OPTIONS) -> 
         options: The options that the model takes.
 
     Returns:
-        The given options by name: int, float, bool, tuple of names, or the decoded JSON.
+        The given options by name: int, float, bool, tuple of names, one of the choices, or the decoded JSON.
 
     Raises:
         InvalidRequestError: An unknown parameter, or a value of the wrong type or out of range.
@@ -109,6 +109,12 @@ def _names(option: OptionSpec, value: object) -> tuple[str, ...]:
     return names
 
 
+def _choice(option: OptionSpec, value: object) -> str:
+    if not isinstance(value, str) or value.strip().lower() not in option.choices:
+        raise _wrong(option, f"one of {', '.join(option.choices)}", value)
+    return value.strip().lower()
+
+
 def _json(option: OptionSpec, value: object) -> object:
     if not isinstance(value, str):
         raise _wrong(option, "a JSON object, as a string", value)
@@ -127,5 +133,6 @@ _READERS = {
     OptionType.NUMBER: _number,
     OptionType.BOOLEAN: _boolean,
     OptionType.NAMES: _names,
+    OptionType.CHOICE: _choice,
     OptionType.JSON: _json,
 }

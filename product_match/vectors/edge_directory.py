@@ -2,7 +2,8 @@
 
 A rebuild writes a shard beside the current one and then replaces `CURRENT`, which is one atomic rename. Whatever
 `CURRENT` does not name is a leftover of a rebuild that was killed, and is removed at the next start. `CLEAN` is there
-while no process has the shard open and the last one closed it in order. A shard that cannot be read is set aside as
+while no process has the shard open and the last one closed it in order. `index-<n>.recipe` says how its points' words
+were made. A shard that cannot be read is set aside as
 `damaged-<n>`, as its content can be derived again from the documents.
 """
 
@@ -25,6 +26,7 @@ POINTER_FILE: Final = "CURRENT"
 CLEAN_FILE: Final = "CLEAN"
 ATTEMPTS_FILE: Final = "OPENING"
 LOG_SUFFIX: Final = ".log"
+RECIPE_SUFFIX: Final = ".recipe"
 MAX_ATTEMPTS: Final = 2
 """Processes that may die while they load a shard before it counts as damaged: bad files can abort the process."""
 
@@ -38,10 +40,12 @@ class OpenedShard:
     Attributes:
         index: The shard.
         in_step: False if its last owner did not close it, or it is new: compare it with the documents.
+        recipe: How its points' words were made; None where nobody has said, as in one of an earlier version.
     """
 
     index: EdgeIndex
     in_step: bool
+    recipe: str | None
 
 
 class EdgeDirectory:
@@ -83,7 +87,17 @@ class EdgeDirectory:
         in_step = clean.exists() and clean.read_text(encoding="utf-8").strip() == shard.name
         clean.unlink(missing_ok=True)
         self._remove_leftovers(shard)
-        return OpenedShard(index=index, in_step=in_step)
+        return OpenedShard(index=index, in_step=in_step, recipe=self._recipe(shard))
+
+    def note_recipe(self, shard: Path, recipe: str) -> None:
+        """Note how the words of a shard's points are made."""
+        self._replace(shard.name + RECIPE_SUFFIX, recipe)
+
+    def _recipe(self, shard: Path) -> str | None:
+        try:
+            return shard.with_name(shard.name + RECIPE_SUFFIX).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
 
     def mark_clean(self) -> None:
         """Note that the current shard was closed in order; call it after the shard's `close`."""
@@ -108,12 +122,16 @@ class EdgeDirectory:
 
     def switch(self, shard: Path) -> None:
         """Make `shard` the current one, in one atomic step that survives a crash."""
-        temporary = self.path / f"{POINTER_FILE}.new"
+        self._replace(POINTER_FILE, shard.name + "\n")
+
+    def _replace(self, name: str, text: str) -> None:
+        """Give a file of the directory another content, in one step that survives a crash."""
+        temporary = self.path / f"{name}.new"
         with temporary.open("w", encoding="utf-8") as file:
-            file.write(shard.name + "\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(self.path / POINTER_FILE)
+        temporary.replace(self.path / name)
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
@@ -139,8 +157,11 @@ class EdgeDirectory:
             if leftover != current:
                 logger.info("removing %s, a shard that is no longer used", leftover)
                 shutil.rmtree(leftover, ignore_errors=True)
-        for log in self.path.glob(f"index-*{LOG_SUFFIX}"):
-            log.unlink(missing_ok=True)
+        kept = current.name + RECIPE_SUFFIX
+        for suffix in (LOG_SUFFIX, RECIPE_SUFFIX):
+            for file in self.path.glob(f"index-*{suffix}"):
+                if file.name != kept:
+                    file.unlink(missing_ok=True)
 
     def _attempts(self) -> int:
         try:

@@ -8,19 +8,27 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import qdrant_edge
 from qdrant_edge import EdgeShard, UpdateOperation
 
 from product_match.contract.errors import ConfigError, DamagedIndexError, ProductMatchError, UnavailableError
 from product_match.contract.products import FILTER_FIELDS, FieldType
-from product_match.contract.vectors import VECTOR_NAMES
+from product_match.contract.vectors import VECTOR_NAMES, WORDS_VECTOR, SparseVector
 from product_match.vectors import photo_vectors
 from product_match.vectors.edge_filters import edge_filter
 from product_match.vectors.edge_hits import HitReader
 from product_match.vectors.photo_vectors import ENGINE_VECTOR_NAMES, MORE_IMAGES_VECTOR
-from product_match.vectors.vector_index import REV_KEY, VECTORS_KEY, Hit, Revision, VectorPoint, VectorQuery
+from product_match.vectors.vector_index import (
+    REV_KEY,
+    SEARCH_WIDTH,
+    VECTORS_KEY,
+    Hit,
+    Revision,
+    VectorPoint,
+    VectorQuery,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +38,7 @@ LOCK_WAIT_S: Final = 5.0
 """How long to wait for a shard that another process holds: a killed owner lets go of it a moment later."""
 
 HNSW_LINKS: Final = 16
-HNSW_SEARCH_WIDTH: Final = 128
+HNSW_BUILD_WIDTH: Final = 128
 FULL_SCAN_KB: Final = 2000
 """A filter that leaves less than this many kilobytes of vectors is answered by comparing with all of them."""
 
@@ -41,6 +49,10 @@ _SCHEMA: Final = {
     FieldType.KEYWORD: qdrant_edge.PayloadSchemaType.Keyword,
     FieldType.NUMBER: qdrant_edge.PayloadSchemaType.Float,
 }
+_UNFILTERED: Final = qdrant_edge.SearchParams(hnsw_ef=SEARCH_WIDTH)
+_FILTERED: Final = qdrant_edge.SearchParams(hnsw_ef=SEARCH_WIDTH, acorn=qdrant_edge.AcornSearchParams(enable=True))
+"""A graph whose links lead to points that the filter leaves out loses hits: ACORN looks behind those too."""
+
 _CONTROL_FLOW: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
@@ -183,22 +195,28 @@ class EdgeIndex:
         except Exception as error:
             if _OTHER_NAMES not in str(error):
                 raise
-            self._add_further_photos()
+            self._add_vectors()
             shard = EdgeShard.load(str(self.directory), edge_config(self.dimension))
         _create_field_indexes(shard)
         return shard
 
-    def _add_further_photos(self) -> None:
-        """Give a shard that was made when products had one photo the vector of further ones."""
-        shard = EdgeShard.load(str(self.directory), edge_config(self.dimension, VECTOR_NAMES))
-        shard.update(
-            UpdateOperation.create_dense_vector(
-                MORE_IMAGES_VECTOR, self.dimension, qdrant_edge.Distance.Dot, _BEST_OF_SEVERAL
+    def _add_vectors(self) -> None:
+        """Give a shard of an earlier version what its points can hold now: further photos, and exact words."""
+        try:
+            shard = EdgeShard.load(str(self.directory), edge_config(self.dimension, words=False))
+        except Exception as error:
+            if _OTHER_NAMES not in str(error):
+                raise
+            shard = EdgeShard.load(str(self.directory), edge_config(self.dimension, VECTOR_NAMES, words=False))
+            shard.update(
+                UpdateOperation.create_dense_vector(
+                    MORE_IMAGES_VECTOR, self.dimension, qdrant_edge.Distance.Dot, _BEST_OF_SEVERAL
+                )
             )
-        )
+        shard.update(UpdateOperation.create_sparse_vector(WORDS_VECTOR, qdrant_edge.Modifier.Idf))
         shard.flush()
         shard.close()
-        logger.info("%s can hold several photos of a product from now on", self.directory)
+        logger.info("%s can hold exact words from now on", self.directory)
 
     def _create(self) -> EdgeShard:
         shard = EdgeShard.create(str(self.directory), edge_config(self.dimension))
@@ -219,8 +237,10 @@ class EdgeIndex:
         return DamagedIndexError(f"vector index {self.directory} cannot be read ({message})")
 
 
-def edge_config(dimension: int, names: Sequence[str] = ENGINE_VECTOR_NAMES) -> qdrant_edge.EdgeConfig:
-    """Return the declaration of a shard for vectors of `dimension` numbers."""
+def edge_config(
+    dimension: int, names: Sequence[str] = ENGINE_VECTOR_NAMES, *, words: bool = True
+) -> qdrant_edge.EdgeConfig:
+    """Return the declaration of a shard for vectors of `dimension` numbers, and for exact words."""
     params = {
         name: qdrant_edge.EdgeVectorParams(
             size=dimension,
@@ -231,13 +251,14 @@ def edge_config(dimension: int, names: Sequence[str] = ENGINE_VECTOR_NAMES) -> q
     }
     graph = qdrant_edge.HnswIndexConfig(
         m=HNSW_LINKS,
-        ef_construct=HNSW_SEARCH_WIDTH,
+        ef_construct=HNSW_BUILD_WIDTH,
         full_scan_threshold=FULL_SCAN_KB,
         max_indexing_threads=max(1, (os.cpu_count() or 2) // 2),  # the other half is for those who search
     )
     # Whether there is a graph is decided by who calls `optimize`, not by the size of a segment.
     optimizers = qdrant_edge.EdgeOptimizersConfig(indexing_threshold=1)
-    return qdrant_edge.EdgeConfig(vectors=params, hnsw_config=graph, optimizers=optimizers)
+    sparse = {WORDS_VECTOR: qdrant_edge.EdgeSparseVectorParams(modifier=qdrant_edge.Modifier.Idf)} if words else None
+    return qdrant_edge.EdgeConfig(vectors=params, sparse_vectors=sparse, hnsw_config=graph, optimizers=optimizers)
 
 
 def _create_field_indexes(shard: EdgeShard) -> None:
@@ -248,19 +269,31 @@ def _create_field_indexes(shard: EdgeShard) -> None:
 
 
 def _request(query: VectorQuery) -> qdrant_edge.QueryRequest:
+    vector = query.vector
+    sought = _sparse(vector) if isinstance(vector, SparseVector) else vector.tolist()
     return qdrant_edge.QueryRequest(
-        query=qdrant_edge.Query.Nearest(query.vector.tolist(), using=query.vector_name),
+        query=qdrant_edge.Query.Nearest(sought, using=query.vector_name),
         limit=query.limit,
-        filter=edge_filter(query.filter) if query.filter is not None else None,
+        filter=edge_filter(query.filter, query.lacking),
+        params=_FILTERED if query.filter is not None else _UNFILTERED,
         with_payload=False,
-        with_vector=query.with_vectors,
+        with_vector=list(ENGINE_VECTOR_NAMES) if query.with_vectors else False,
     )
 
 
+def _sparse(vector: SparseVector) -> qdrant_edge.SparseVector:
+    return qdrant_edge.SparseVector(list(vector.indices), list(vector.values))
+
+
 def _point(point: VectorPoint) -> qdrant_edge.Point:
+    vectors: dict[str, Any] = {
+        name: vector.tolist() for name, vector in photo_vectors.split_photos(point.vectors).items()
+    }
+    if point.words is not None:
+        vectors[WORDS_VECTOR] = _sparse(point.words)
     return qdrant_edge.Point(
         point.id,
-        {name: vector.tolist() for name, vector in photo_vectors.split_photos(point.vectors).items()},
+        vectors,
         {**point.payload, REV_KEY: point.rev, VECTORS_KEY: sorted(point.vectors)},
     )
 

@@ -7,14 +7,17 @@ vectors of different encoders never meet.
 from __future__ import annotations
 
 import logging
+import math
 import re
-from typing import Final
+import time
+from typing import Any, Final
 
 from qdrant_client import grpc as qdrant
 
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import ConfigError, ProductMatchError
 from product_match.contract.products import FILTER_FIELDS, FieldType
+from product_match.contract.vectors import WORDS_VECTOR
 from product_match.vectors.photo_vectors import ENGINE_VECTOR_NAMES, MORE_IMAGES_VECTOR
 from product_match.vectors.server_channel import QdrantChannel
 
@@ -23,14 +26,19 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S: Final = 10.0
 _BEST_OF_SEVERAL: Final = qdrant.MultiVectorConfig(comparator=qdrant.MultiVectorComparator.MaxSim)
 _ENCODER_KEY: Final = "encoder"
+_RECIPE_KEY: Final = "words"
+_RECHECK_S: Final = 5.0
 _TYPES: Final = {FieldType.KEYWORD: qdrant.FieldTypeKeyword, FieldType.NUMBER: qdrant.FieldTypeFloat}
 
 
 class ServerCollections:
     """The collections of one encoder under one name."""
 
-    def __init__(self, channel: QdrantChannel, name: str, encoder: EncoderSpec) -> None:
-        """Manage the collections called `name` for `encoder`."""
+    def __init__(self, channel: QdrantChannel, name: str, encoder: EncoderSpec, recipe: str) -> None:
+        """Manage the collections called `name` for `encoder`, their words made by `recipe`."""
+        self._recipe = recipe
+        self._words_since = -math.inf
+        self._words_held = False
         self.alias = f"{name}-{encoder.revision}"
         self._channel = channel
         self._encoder = encoder
@@ -49,6 +57,20 @@ class ServerCollections:
             self.create(collection)
             self.switch(collection)
         self._check(collection)
+
+    def outdated(self) -> bool:
+        """Say whether the words of the collection behind the alias are missing, or were made by another recipe."""
+        config = self._config(self.current() or "")
+        held = config.metadata[_RECIPE_KEY].string_value if _RECIPE_KEY in config.metadata else ""
+        return held != self._recipe
+
+    def holds_words(self) -> bool:
+        """Say whether points behind the alias can have words; those of an earlier version cannot, until a rebuild."""
+        if not self._words_held and time.monotonic() - self._words_since > _RECHECK_S:
+            config = self._config(self.current() or "")
+            self._words_held = WORDS_VECTOR in config.params.sparse_vectors_config.map
+            self._words_since = time.monotonic()
+        return self._words_held
 
     def current(self) -> str | None:
         """Return the collection behind the alias."""
@@ -86,8 +108,14 @@ class ServerCollections:
         request = qdrant.CreateCollection(
             collection_name=collection,
             vectors_config=qdrant.VectorsConfig(params_map=qdrant.VectorParamsMap(map=params)),
+            sparse_vectors_config=qdrant.SparseVectorConfig(
+                map={WORDS_VECTOR: qdrant.SparseVectorParams(modifier=qdrant.Modifier.Idf)}
+            ),
             strict_mode_config=qdrant.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False),
-            metadata={_ENCODER_KEY: qdrant.Value(string_value=self._encoder.identity)},
+            metadata={
+                _ENCODER_KEY: qdrant.Value(string_value=self._encoder.identity),
+                _RECIPE_KEY: qdrant.Value(string_value=self._recipe),
+            },
         )
         try:
             self._channel.call(self._channel.collections.Create, request, TIMEOUT_S)
@@ -114,8 +142,7 @@ class ServerCollections:
         self._channel.call(self._channel.collections.Delete, request, TIMEOUT_S)
 
     def _check(self, collection: str) -> None:
-        request = qdrant.GetCollectionInfoRequest(collection_name=collection)
-        config = self._channel.call(self._channel.collections.Get, request, TIMEOUT_S).result.config
+        config = self._config(collection)
         params = config.params.vectors_config.params_map.map
         held = {name: (v.size, v.distance, v.HasField("multivector_config")) for name, v in params.items()}
         size = self._encoder.embedding_dim
@@ -135,6 +162,10 @@ class ServerCollections:
                 f"collection {collection} of the Qdrant server holds vectors of encoder {identity}, and this server "
                 f"runs {self._encoder.identity}; use another name (PRODUCT_MATCH_COLLECTION)"
             )
+
+    def _config(self, collection: str) -> Any:
+        request = qdrant.GetCollectionInfoRequest(collection_name=collection)
+        return self._channel.call(self._channel.collections.Get, request, TIMEOUT_S).result.config
 
     def _exists(self, collection: str) -> bool:
         request = qdrant.CollectionExistsRequest(collection_name=collection)

@@ -6,19 +6,27 @@ cost microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import grpc as qdrant
 
-from product_match.contract.vectors import PayloadValue
+from product_match.contract.vectors import WORDS_VECTOR, PayloadValue, SparseVector
 from product_match.vectors import photo_vectors
-from product_match.vectors.photo_vectors import MORE_IMAGES_VECTOR
+from product_match.vectors.photo_vectors import ENGINE_VECTOR_NAMES, MORE_IMAGES_VECTOR
 from product_match.vectors.server_channel import QdrantChannel
 from product_match.vectors.server_filters import server_filter
-from product_match.vectors.vector_index import REV_KEY, VECTORS_KEY, Hit, Revision, VectorPoint, VectorQuery
+from product_match.vectors.vector_index import (
+    REV_KEY,
+    SEARCH_WIDTH,
+    VECTORS_KEY,
+    Hit,
+    Revision,
+    VectorPoint,
+    VectorQuery,
+)
 
 WRITE_TIMEOUT_S: Final = 10.0
 """Longest wait for a change or a page: these are not on the path of a search."""
@@ -26,7 +34,11 @@ WRITE_TIMEOUT_S: Final = 10.0
 _PACKED_DATA: Final = b"\x0a"
 _NOTHING: Final = qdrant.WithPayloadSelector(enable=False)
 _NO_VECTORS: Final = qdrant.WithVectorsSelector(enable=False)
-_ALL_VECTORS: Final = qdrant.WithVectorsSelector(enable=True)
+_ALL_VECTORS: Final = qdrant.WithVectorsSelector(include=qdrant.VectorsSelector(names=list(ENGINE_VECTOR_NAMES)))
+_UNFILTERED: Final = qdrant.SearchParams(hnsw_ef=SEARCH_WIDTH)
+_FILTERED: Final = qdrant.SearchParams(hnsw_ef=SEARCH_WIDTH, acorn=qdrant.AcornSearchParams(enable=True))
+"""A graph whose links lead to points that the filter leaves out loses hits: ACORN looks behind those too."""
+
 _REVISION: Final = qdrant.WithPayloadSelector(include=qdrant.PayloadIncludeSelector(fields=[REV_KEY, VECTORS_KEY]))
 
 
@@ -34,7 +46,13 @@ class ServerIndex:
     """A collection, or the alias of one."""
 
     def __init__(
-        self, channel: QdrantChannel, collection: str, timeout_s: float, *, owns_channel: bool = True
+        self,
+        channel: QdrantChannel,
+        collection: str,
+        timeout_s: float,
+        *,
+        owns_channel: bool = True,
+        holds_words: Callable[[], bool] = lambda: True,
     ) -> None:
         """Use `collection`, which `server_collections` has checked.
 
@@ -43,26 +61,29 @@ class ServerIndex:
             collection: Collection or alias.
             timeout_s: Longest wait for a search, all attempts together.
             owns_channel: Whether `close` closes the channel.
+            holds_words: Says whether points can have words; searches among words find nothing until then.
         """
         self.collection = collection
         self._channel = channel
         self._timeout_s = timeout_s
         self._owns_channel = owns_channel
+        self._holds_words = holds_words
 
     def search(self, queries: Sequence[VectorQuery]) -> list[list[Hit]]:
         """Answer all queries with one call."""
         if not queries:
             return []
+        asked = photo_vectors.searches(queries)
+        sent = [query for query in asked if query.vector_name != WORDS_VECTOR or self._holds_words()]
         request = qdrant.QueryBatchPoints(
-            collection_name=self.collection,
-            query_points=[self._query(query) for query in photo_vectors.searches(queries)],
+            collection_name=self.collection, query_points=[self._query(query) for query in sent]
         )
         response = self._channel.call(self._channel.points.QueryBatch, request, self._timeout_s)
-        hits = [
-            [Hit(point.id.uuid, point.score, _vectors(point)) for point in answer.result]
-            for answer in response.result
-        ]
-        return photo_vectors.merged(queries, hits)
+        answers = {
+            id(query): [Hit(point.id.uuid, point.score, _vectors(point)) for point in answer.result]
+            for query, answer in zip(sent, response.result, strict=True)
+        }
+        return photo_vectors.merged(queries, [answers.get(id(query), []) for query in asked])
 
     def upsert(self, points: Sequence[VectorPoint]) -> None:
         """Add or wholly replace points."""
@@ -119,7 +140,8 @@ class ServerIndex:
             collection_name=self.collection,
             query=qdrant.Query(nearest=_sought(query)),
             using=query.vector_name,
-            filter=None if query.filter is None else server_filter(query.filter),
+            filter=server_filter(query.filter, query.lacking),
+            params=_FILTERED if query.filter is not None else _UNFILTERED,
             limit=query.limit,
             with_payload=_NOTHING,
             with_vectors=_ALL_VECTORS if query.with_vectors else _NO_VECTORS,
@@ -127,6 +149,9 @@ class ServerIndex:
 
 
 def _sought(query: VectorQuery) -> qdrant.VectorInput:
+    if isinstance(query.vector, SparseVector):
+        sparse = qdrant.SparseVector(indices=query.vector.indices, values=query.vector.values)
+        return qdrant.VectorInput(sparse=sparse)
     vector = dense_vector(query.vector)
     if query.vector_name == MORE_IMAGES_VECTOR:
         return qdrant.VectorInput(multi_dense=qdrant.MultiDenseVector(vectors=[vector]))
@@ -169,6 +194,9 @@ def _ids(ids: Sequence[str]) -> list[qdrant.PointId]:
 
 def _point(point: VectorPoint) -> qdrant.PointStruct:
     vectors = {name: _stored(vector) for name, vector in photo_vectors.split_photos(point.vectors).items()}
+    if point.words is not None:
+        sparse = qdrant.SparseVector(indices=point.words.indices, values=point.words.values)
+        vectors[WORDS_VECTOR] = qdrant.Vector(sparse=sparse)
     payload: dict[str, PayloadValue | list[str]] = {
         **point.payload,
         REV_KEY: point.rev,

@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from product_match.contract.filters import ProductFilter
-from product_match.contract.vectors import PayloadValue
+from product_match.contract.vectors import PayloadValue, SparseVector
 
 REV_KEY: Final = "rev"
 VECTORS_KEY: Final = "vectors"
+
+SEARCH_WIDTH: Final = 256
+"""Candidates that a search of an HNSW graph keeps (`ef`); `benchmarks.recall` compares."""
 
 GRAPH_THRESHOLD: Final = 20_000
 """Points from which an HNSW graph is worth its minutes; fewer are compared with one by one in a few milliseconds."""
@@ -33,6 +36,7 @@ class VectorPoint:
         rev: The document's revision that these vectors belong to.
         vectors: Unit vectors, float32, under `image`, `text` or both: [D], or [k, D] for `image` where the product
             has several photos.
+        words: BM25's weight of each term; None where the product has no words.
         payload: The fields that can be filtered on, and no others.
     """
 
@@ -40,6 +44,7 @@ class VectorPoint:
     rev: int
     vectors: Mapping[str, NDArray[np.float32]]
     payload: Mapping[str, PayloadValue]
+    words: SparseVector | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +52,20 @@ class VectorQuery:
     """One search.
 
     Attributes:
-        vector_name: `image` or `text`.
-        vector: float32 [D], of any length.
+        vector_name: `image`, `text` or `words`.
+        vector: float32 [D], of any length; sparse for `words`.
         limit: Most hits.
         filter: Which products may answer; None for all.
-        with_vectors: Whether hits come with all vectors of their product.
+        with_vectors: Whether hits come with all dense vectors of their product.
+        lacking: Only products without the vector of this name may answer; None for all.
     """
 
     vector_name: str
-    vector: NDArray[np.float32]
+    vector: NDArray[np.float32] | SparseVector
     limit: int
     filter: ProductFilter | None = None
     with_vectors: bool = False
+    lacking: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,8 @@ class Hit:
 
     Attributes:
         id: The point's id.
-        score: Dot product of the query with the point's vector, the best one where it has several.
+        score: Dot product of the query with the point's vector, the best one where it has several; for `words`, each
+            term's product times its rarity.
         vectors: All vectors of the point by name, float32 [D] or, where it has several, [k, D]; empty unless
             the query asked for them.
     """

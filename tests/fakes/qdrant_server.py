@@ -23,6 +23,7 @@ from qdrant_client import grpc as qdrant
 class StoredPoint:
     vectors: dict[str, np.ndarray]
     payload: dict[str, Any]
+    sparse: dict[str, dict[int, float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -123,7 +124,11 @@ class _Collections(qdrant.CollectionsServicer):
         self.fake.meet("GetCollection", context)
         held = self.fake.collection(request.collection_name, context)
         config = qdrant.CollectionConfig(
-            params=qdrant.CollectionParams(shard_number=1, vectors_config=held.config.vectors_config),
+            params=qdrant.CollectionParams(
+                shard_number=1,
+                vectors_config=held.config.vectors_config,
+                sparse_vectors_config=held.config.sparse_vectors_config,
+            ),
             metadata=held.config.metadata,
         )
         return qdrant.GetCollectionInfoResponse(result=qdrant.CollectionInfo(config=config))
@@ -183,8 +188,11 @@ class _Points(qdrant.PointsServicer):
         several = {name: params.HasField("multivector_config") for name, params in declared.items()}
         fresh = {}
         for point in request.points:
-            vectors = {}
+            vectors, sparse = {}, {}
             for name, vector in point.vectors.vectors.vectors.items():
+                if name in held.config.sparse_vectors_config.map:
+                    sparse[name] = dict(zip(vector.sparse.indices, vector.sparse.values, strict=True))
+                    continue
                 if name not in sizes:
                     context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Not existing vector name error: {name}")
                 if several[name] != (vector.WhichOneof("vector") == "multi_dense"):
@@ -196,7 +204,7 @@ class _Points(qdrant.PointsServicer):
                         context.abort(grpc.StatusCode.INVALID_ARGUMENT, words)
                 vectors[name] = np.array(rows if several[name] else rows[0], np.float32)
             payload = {name: _plain(value) for name, value in point.payload.items()}
-            fresh[point.id.uuid] = StoredPoint(vectors, payload)
+            fresh[point.id.uuid] = StoredPoint(vectors, payload, sparse)
         with self.fake.lock:
             held.points.update(fresh)
         return qdrant.PointsOperationResponse()
@@ -241,6 +249,8 @@ class _Points(qdrant.PointsServicer):
         if unknown:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Index required but not found for {sorted(unknown)}")
         declared = held.config.vectors_config.params_map.map
+        if query.using in held.config.sparse_vectors_config.map:
+            return self._answer_sparse(query, held)
         if query.using not in declared:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Not existing vector name error: {query.using}")
         nearest = query.query.nearest
@@ -253,7 +263,7 @@ class _Points(qdrant.PointsServicer):
         scored = [
             (float(np.max(point.vectors[query.using] @ vector)), id_)
             for id_, point in held.points.items()
-            if query.using in point.vectors and _fits(query.filter, point.payload)
+            if query.using in point.vectors and _fits(query.filter, point)
         ]
         best = sorted(scored, key=lambda item: -item[0])[: query.limit]
         shown = held.points if query.with_vectors.enable else {}
@@ -261,6 +271,24 @@ class _Points(qdrant.PointsServicer):
             qdrant.ScoredPoint(id=qdrant.PointId(uuid=id_), score=score, vectors=_vectors(shown.get(id_)))
             for score, id_ in best
         ]
+        return qdrant.BatchResult(result=hits)
+
+    def _answer_sparse(self, query, held):
+        """Score as Qdrant does with the modifier IDF: over all points that have the vector, filtered or not."""
+        having = {id_: point.sparse[query.using] for id_, point in held.points.items() if query.using in point.sparse}
+        sought = query.query.nearest.sparse
+        scored = []
+        for id_, weights in having.items():
+            if not _fits(query.filter, held.points[id_]) or not set(sought.indices) & weights.keys():
+                continue
+            score = 0.0
+            for index, value in zip(sought.indices, sought.values, strict=True):
+                number = sum(index in other for other in having.values())
+                rarity = np.log(1.0 + (len(having) - number + 0.5) / (number + 0.5))
+                score += value * rarity * weights.get(index, 0.0)
+            scored.append((score, id_))
+        best = sorted(scored, key=lambda item: -item[0])[: query.limit]
+        hits = [qdrant.ScoredPoint(id=qdrant.PointId(uuid=id_), score=score) for score, id_ in best]
         return qdrant.BatchResult(result=hits)
 
 
@@ -304,21 +332,24 @@ def _keys(filter_):
     for condition in (*filter_.must, *filter_.should, *filter_.must_not):
         if condition.WhichOneof("condition_one_of") == "filter":
             keys |= _keys(condition.filter)
-        else:
+        elif condition.WhichOneof("condition_one_of") == "field":
             keys.add(condition.field.key)
     return keys
 
 
-def _fits(filter_, payload):
-    if filter_.should and not any(_holds(condition, payload) for condition in filter_.should):
+def _fits(filter_, point):
+    if filter_.should and not any(_holds(condition, point) for condition in filter_.should):
         return False
-    return all(_holds(c, payload) for c in filter_.must) and not any(_holds(c, payload) for c in filter_.must_not)
+    return all(_holds(c, point) for c in filter_.must) and not any(_holds(c, point) for c in filter_.must_not)
 
 
-def _holds(condition, payload):
-    if condition.WhichOneof("condition_one_of") == "filter":
-        return _fits(condition.filter, payload)
-    value = payload.get(condition.field.key)
+def _holds(condition, point):
+    kind = condition.WhichOneof("condition_one_of")
+    if kind == "filter":
+        return _fits(condition.filter, point)
+    if kind == "has_vector":
+        return condition.has_vector.has_vector in point.vectors or condition.has_vector.has_vector in point.sparse
+    value = point.payload.get(condition.field.key)
     if value is None:
         return False
     if condition.field.HasField("match"):

@@ -70,15 +70,15 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[OptionSpec]) 
         OptionType.JSON: ("JSON", json_object),
     }
     for option in options:
-        metavar, reader = readers[option.type]
-        parser.add_argument(
-            f"--{option.name.replace('_', '-')}",
-            type=reader,
-            metavar=metavar,
-            help=f"{option.meaning[0].lower()}{option.meaning[1:].rstrip('.')} (default: {option.default})".replace(
-                "%", "%%"
-            ),
-        )
+        text = f"{option.meaning[0].lower()}{option.meaning[1:].rstrip('.')} (default: {option.default})"
+        described: dict[str, Any] = {"help": text.replace("%", "%%")}
+        if option.type is OptionType.BOOLEAN:
+            described |= {"action": "store_true", "default": None}
+        elif option.type is OptionType.CHOICE:
+            described |= {"choices": option.choices}
+        else:
+            described["metavar"], described["type"] = readers[option.type]
+        parser.add_argument(f"--{option.name.replace('_', '-')}", **described)
 
 
 def open_client(arguments: argparse.Namespace) -> ProductMatchClient:

@@ -26,7 +26,10 @@ class TritonPythonModel:
         settings = model_settings(args, os.environ)
         encoder = load_encoder(settings.encoder_directory)
         self._catalogue = open_for_retrieval(settings, encoder)
-        service = RetrievalService(encoder, self._catalogue.index, self._catalogue.products)
+        catalogue = self._catalogue
+        service = RetrievalService(
+            encoder, catalogue.index, catalogue.products, lambda: catalogue.statistics.current, catalogue.language
+        )
         self._server = BatchServer(pb_utils, composing_model(encoder, RETRIEVAL), service, MATCH_OPTIONS)
 
     def execute(self, requests: list[Any]) -> list[Any]:

@@ -1,0 +1,96 @@
+"""The JSON of an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from product_match.index.product_cache import StoredProduct
+from product_match.retrieval.rows import RowQuery
+from product_match.retrieval.searches import Parts
+from product_match.words.evidence import WordEvidence
+
+_DIGITS = 6
+_FEW_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Match:
+    """One match, ready to be shown."""
+
+    product: StoredProduct
+    score: float
+    confidence: float
+    parts: Parts
+    words: WordEvidence | None
+
+    def to_json(self, place: int, fields: tuple[str, ...] | None, *, explain: bool = False) -> dict[str, Any]:
+        """Return the match as JSON values; `place` is its rank, from 1."""
+        shown: dict[str, Any] = {
+            "rank": place,
+            "product_id": self.product.product_id,
+            "score": round(self.score, _DIGITS),
+            "confidence": round(self.confidence, _FEW_DIGITS),
+            "product": _selected(self.product, fields),
+        }
+        return {**shown, "explain": self._explained()} if explain else shown
+
+    def _explained(self) -> dict[str, Any]:
+        similarity = {"text": self.parts.text, "photo": self.parts.photo, "exact_words": self.parts.words}
+        explained: dict[str, Any] = {
+            "similarity": {
+                name: round(value, _FEW_DIGITS) for name, value in similarity.items() if value is not None
+            },
+            "ranks": dict(self.parts.ranks),
+        }
+        if self.words is not None:
+            explained["words"] = {name: round(value, _FEW_DIGITS) for name, value in asdict(self.words).items()}
+        return explained
+
+
+class Timings:
+    """How long the stages of a batch took."""
+
+    def __init__(self) -> None:
+        """Begin now."""
+        self._last = time.perf_counter()
+        self.milliseconds: dict[str, float] = {}
+
+    def mark(self, stage: str) -> None:
+        """Note that a stage has ended."""
+        now = time.perf_counter()
+        self.milliseconds[stage] = round((now - self._last) * 1000, 3)
+        self._last = now
+
+
+def answer_json(
+    encoder: str,
+    row: RowQuery,
+    outcome: str,
+    matches: Sequence[Match],
+    would_match: Sequence[dict[str, Any]],
+    timings: Timings,
+) -> bytes:
+    """Return the document that answers one row."""
+    answer: dict[str, Any] = {"query_id": row.query_id, "encoder": encoder, "outcome": outcome}
+    if row.words is not None and row.words.repaired:
+        answer["repaired"] = dict(row.words.repaired)
+    answer["matches"] = [
+        match.to_json(place, row.fields, explain=row.explain) for place, match in enumerate(matches, start=1)
+    ]
+    if would_match:
+        answer["would_match"] = list(would_match)
+    if row.explain:
+        answer["milliseconds"] = timings.milliseconds
+    return orjson.dumps(answer)
+
+
+def _selected(product: StoredProduct, fields: tuple[str, ...] | None) -> orjson.Fragment | dict[str, Any]:
+    if fields is None:
+        return orjson.Fragment(product.json)
+    held = orjson.loads(product.json) if fields else {}
+    return {name: held[name] for name in fields if name in held}

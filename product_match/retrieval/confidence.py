@@ -1,0 +1,124 @@
+"""How probably a person would accept a match, and what that makes of a whole answer.
+
+For words the evidence is what of them the product has, whether it is what was asked for or only mentions it, and
+how similar the vectors are. Its weights are fitted on judged queries of two catalogues (`benchmarks.confidence`),
+over features that mean the same in every catalogue. For photos the similarity is read by a fit on the catalogue
+itself; see `statistics.similarity`. With both, the log-odds are the mean of the two by weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import orjson
+
+from product_match.contract.encoder import SimilarityScales
+from product_match.contract.vectors import IMAGE_VECTOR
+from product_match.retrieval.rows import IMAGE, TEXT, RowQuery
+from product_match.retrieval.searches import Parts
+from product_match.statistics.catalogue import CatalogueStatistics
+from product_match.statistics.logistic import LogisticMap, probability
+from product_match.statistics.similarity import similarity_features
+from product_match.words.analysis import Analyser
+from product_match.words.evidence import ProductWords, WordEvidence, product_words, word_evidence
+
+MATCHED: Final = "matched"
+WEAK: Final = "weak"
+NOT_STOCKED: Final = "not_stocked"
+FILTERS_TOO_NARROW: Final = "filters_too_narrow"
+
+MATCHED_FROM: Final = 0.5
+WEAK_FROM: Final = 0.2
+LEADING: Final = 3
+"""Matches of which the most confident decides over the outcome: the first may be beside the point, the second not."""
+
+WORDS_MAP: Final = LogisticMap(weights=(2.0, 2.2, 2.0, -2.5, 1.0), bias=-1.8)
+"""Log-odds from `_word_features`."""
+
+SIMILARITY_MAP: Final = LogisticMap(weights=(9.0,), bias=-5.4)
+"""Log-odds from a scaled similarity alone, where a catalogue is too small for a fit, or a product has no words."""
+
+IDENTIFIED_LOG_ODDS: Final = 5.0
+_CACHED_PRODUCTS: Final = 4096
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What is thought of one match.
+
+    Attributes:
+        confidence: Probability that a person would accept it, 0 to 1.
+        words: What it has of the query's words; None where none were given.
+    """
+
+    confidence: float
+    words: WordEvidence | None
+
+
+class Assessor:
+    """Assesses matches in one catalogue."""
+
+    def __init__(self, analyser: Analyser, scales: SimilarityScales) -> None:
+        """Compare words by `analyser`; scaled similarities come from `scales`."""
+        self._scales = scales
+        self._words_of = lru_cache(maxsize=_CACHED_PRODUCTS)(lambda data: product_words(analyser, orjson.loads(data)))
+
+    def assess(self, row: RowQuery, parts: Parts, product: bytes, statistics: CatalogueStatistics) -> Assessment:
+        """Assess one match.
+
+        Args:
+            row: The query.
+            parts: What the searches said of the product.
+            product: The product's JSON.
+            statistics: Of its catalogue.
+        """
+        evidence = None
+        log_odds = 0.0
+        if TEXT in row.sides:
+            words, evidence = self._word_log_odds(row, parts, product)
+            log_odds += row.shares[TEXT] * words
+        if IMAGE in row.sides:
+            log_odds += row.shares[IMAGE] * self._photo_log_odds(row, parts, statistics)
+        return Assessment(float(probability(np.asarray([log_odds]))[0]), evidence)
+
+    def _word_log_odds(self, row: RowQuery, parts: Parts, product: bytes) -> tuple[float, WordEvidence | None]:
+        similarity = parts.text if parts.text is not None else parts.photo
+        if row.words is None:
+            return _log_odds(SIMILARITY_MAP, similarity or 0.0), None
+        held: ProductWords = self._words_of(product)
+        evidence = word_evidence(row.words, row.text, held)
+        if evidence.identified:
+            return IDENTIFIED_LOG_ODDS, evidence
+        if not held.all and similarity is not None:
+            return _log_odds(SIMILARITY_MAP, similarity), evidence
+        return _log_odds(WORDS_MAP, *word_features(evidence, similarity or 0.0)), evidence
+
+    def _photo_log_odds(self, row: RowQuery, parts: Parts, statistics: CatalogueStatistics) -> float:
+        similarity = parts.photo if parts.photo is not None else 0.0
+        if statistics.image_fit is None:
+            return _log_odds(SIMILARITY_MAP, similarity)
+        scale, query = self._scales.image_to_image, row.sides[IMAGE]
+        cosine = scale.background + similarity * (scale.match - scale.background)
+        background = statistics.background(IMAGE_VECTOR, len(query))
+        features = similarity_features(background, query, np.asarray([cosine]))
+        return float(statistics.image_fit.log_odds(features)[0])
+
+
+def word_features(evidence: WordEvidence, similarity: float) -> tuple[float, ...]:
+    """Return what `WORDS_MAP` weighs: held, head, similarity, missing, complete."""
+    return (evidence.held, evidence.head, similarity, evidence.missing, float(evidence.missing == 0.0))
+
+
+def _log_odds(fitted: LogisticMap, *features: float) -> float:
+    return float(fitted.log_odds(np.asarray([features]))[0])
+
+
+def outcome_of(confidences: list[float]) -> str:
+    """Return what an answer is, from the confidences of its matches, best first; filters aside."""
+    best = max(confidences[:LEADING], default=0.0)
+    if best >= MATCHED_FROM:
+        return MATCHED
+    return WEAK if best >= WEAK_FROM else NOT_STOCKED
