@@ -50,10 +50,12 @@ class RunningModels:
     Attributes:
         triton_pid: Triton's process.
         suffix: What the names of the models behind the entry points end with.
+        ready: Whether Triton has all of them, and whoever looks after it has noted their processes.
     """
 
     triton_pid: int
     suffix: str = ""
+    ready: bool = False
 
 
 def read_models(state_directory: Path) -> RunningModels:

@@ -149,7 +149,7 @@ class Succession:
             self._fail({**change, "touched": False}, f"Triton was started again meanwhile; {AGAIN}")
 
     def _tell_models(self) -> None:
-        now = RunningModels(triton_pid=self._server.pid, suffix=self._suffix)
+        now = RunningModels(triton_pid=self._server.pid, suffix=self._suffix, ready=not self._server.starting)
         if now != self._told:
             encoder_change.write_models(self._state.path, now)
             self._told = now

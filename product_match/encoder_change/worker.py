@@ -135,7 +135,9 @@ class EncoderChange:
             self._recorder.start()
             self._embed(transfer, target)
             with ModelControl(self._task.grpc, self._admin_key) as control:
-                # Until now Triton was not needed, and may have been started again.
+                # Until now Triton was not needed, and may have been started again. Whoever started it has to know
+                # that it is ready: until then it ends a change that loads models, and notes half-loaded ones.
+                self._wait_for(lambda: read_models(self._state.path).ready, READY_TIMEOUT_S, "Triton's start")
                 control.wait_ready(READY_TIMEOUT_S)
                 models = read_models(self._state.path)
                 old_processes = list(children_of(models.triton_pid))

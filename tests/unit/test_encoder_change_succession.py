@@ -209,9 +209,10 @@ def test_where_triton_is_started_again_while_products_are_embedded_that_goes_on(
     stack.server.starting, stack.server.pid = True, 8
     stack.tell(state="running", touched=False)
     assert not stack.worker.stopped
-    assert read_models(stack.state.path) == RunningModels(triton_pid=8)
+    assert read_models(stack.state.path) == RunningModels(triton_pid=8, ready=False)
     stack.server.starting = False
     stack.succession.check(4.0)
+    assert read_models(stack.state.path) == RunningModels(triton_pid=8, ready=True)
     assert (len(stack.started), read_change(stack.state.path)["state"]) == (1, "running")
 
 
