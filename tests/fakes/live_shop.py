@@ -112,6 +112,10 @@ class Shop:
     def check(self, encoder):
         """Everything is there, in step, embedded by `encoder`, and found."""
         with self.client() as client:
+            # What was acknowledged last may still be on its way to the index, and would be missing from its count.
+            deadline = time.monotonic() + 60.0
+            while client.status()["pending"]:
+                assert time.monotonic() < deadline
             report = client.verify()
             assert report["in_step"], report
             assert report["documents"] == report["vectors"] == len(self.prices)
