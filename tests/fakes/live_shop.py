@@ -14,7 +14,6 @@ from pathlib import Path
 from pymongo import MongoClient
 
 from product_match.contract.products import product_words
-from product_match.encoder_change.requests import read_models
 from product_match.host.processes import children_of, model_of
 from product_match_client.client import ProductMatchClient
 from product_match_client.requests import ProductRow
@@ -86,7 +85,9 @@ class Shop:
         return self.change()["pid"]
 
     def triton_pid(self):
-        return read_models(self.state).triton_pid
+        """Triton's process; None for a moment while it is started again."""
+        children = children_of(self.server.process.pid)
+        return next((pid for pid, command in children.items() if Path(command[0]).name == "tritonserver"), None)
 
     def kill_model(self, model):
         """Kill the process of a model, under whatever suffix it runs."""
@@ -96,7 +97,7 @@ class Shop:
     def wait_until_ready(self, client, *, other_than=None, timeout_s=60.0):
         """Wait until Triton has all its models: another process than `other_than`, where that is given."""
         deadline = time.monotonic() + timeout_s
-        while self.triton_pid() == other_than or self.change().get("touched") or not client.is_ready():
+        while self.triton_pid() in (None, other_than) or not client.is_ready():
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
