@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -74,15 +75,24 @@ class Shop:
 
     def begin_reindex(self, directory, timeout_s=60.0):
         """Ask for another encoder; return the process that embeds, once it has embedded the first products."""
-        revision = json.loads((directory / "encoder.json").read_text())["revision"]
         deadline = time.monotonic() + timeout_s
-        with self.client() as client, MongoClient(self.server.endpoints["mongodb"]) as store:
+        with self.client() as client, self._documents(directory) as embedded:
             client.reindex(str(directory))
-            embedded = store["product_match"][f"products_{revision}"]
             while embedded.find_one({}, {"_id": 1}) is None:
                 assert time.monotonic() < deadline, self.change()
                 time.sleep(0.002)
         return self.change()["pid"]
+
+    def embedded(self, directory):
+        """How many products are embedded by another encoder."""
+        with self._documents(directory) as documents:
+            return documents.count_documents({})
+
+    @contextlib.contextmanager
+    def _documents(self, directory):
+        revision = json.loads((directory / "encoder.json").read_text())["revision"]
+        with MongoClient(self.server.endpoints["mongodb"]) as store:
+            yield store["product_match"][f"products_{revision}"]
 
     def triton_pid(self):
         """Triton's process; None for a moment while it is started again."""
