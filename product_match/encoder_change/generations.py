@@ -86,6 +86,23 @@ def write_generations(state_directory: Path, generations: Generations) -> None:
     write_json(state_directory / STATE_FILE, fields, durable=True)
 
 
+def served_generation(state_directory: Path) -> Generation:
+    """Return the generation that is served.
+
+    Raises:
+        ConfigError: The state directory is damaged, or no server has been ready with it.
+    """
+    current = read_generations(state_directory).current
+    if current is None:
+        raise ConfigError(f"{state_directory} names no encoder that is served; start the server again")
+    return current
+
+
+def serve_generation(state_directory: Path, generation: Generation) -> None:
+    """Write down that a server serves `generation` since its start; the one before stays as it is."""
+    write_generations(state_directory, dataclasses.replace(read_generations(state_directory), current=generation))
+
+
 def starting_generation(state_directory: Path, encoder_directory: Path, *, is_default: bool) -> Generation:
     """Return what a server starts with: the catalogue's own encoder, if it has one.
 

@@ -58,12 +58,12 @@ class EncoderChangeHooks:
     """What a running stack does for a change of encoder.
 
     Attributes:
-        start_worker: Starts the process that performs a change.
+        start_worker: Starts the process that performs what `reindex.json` asks for.
         announce: Tells clients which encoder is served now.
         report: Takes a line for whoever watches.
     """
 
-    start_worker: Callable[[Change], ChildProcess]
+    start_worker: Callable[[], ChildProcess]
     announce: Callable[[Generation], None]
     report: Callable[[str], None]
 
@@ -120,7 +120,7 @@ class EncoderChanges:
         if change.get("state") == REQUESTED:
             self._hooks.report(f"changing the encoder to {change['encoder']}")
             try:
-                self._worker = self._hooks.start_worker(change)
+                self._worker = self._hooks.start_worker()
             except ProductMatchError as error:
                 self._fail(change, str(error))
 

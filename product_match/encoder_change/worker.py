@@ -30,7 +30,12 @@ from product_match.contract.errors import ConfigError, ProductMatchError, StackE
 from product_match.contract.models import CATALOGUE, INDEXING, PRODUCT_INDEX
 from product_match.documents.store import DocumentStore, open_documents
 from product_match.encoder_change.embedding import Embedder
-from product_match.encoder_change.generations import Generations, read_generations, write_generations
+from product_match.encoder_change.generations import (
+    Generations,
+    read_generations,
+    served_generation,
+    write_generations,
+)
 from product_match.encoder_change.model_control import ModelControl
 from product_match.encoder_change.models import ADMIN_KEY_VARIABLE, ModelsLock, model_variables
 from product_match.encoder_change.requests import (
@@ -115,13 +120,12 @@ class EncoderChange:
                 "the encoder changes only where a state directory is; set PRODUCT_MATCH_STATE_DIRECTORY"
             )
         self._state = StateLayout(settings.state_directory)
-        self._before = read_generations(self._state.path)
-        if self._before.current is None:
-            raise ConfigError(f"{self._state.path} names no encoder that is served; start the server again")
+        self._old = served_generation(self._state.path)
         self._report = ChangeReport(self._state.path)
         asked = self._report.change
-        self._new = self._before.next(str(asked["encoder"]), Path(asked["directory"]))
-        self._old, self._directory = self._before.current, Path(asked["directory"])
+        self._directory = Path(asked["directory"])
+        self._before = read_generations(self._state.path)
+        self._new = self._before.next(str(asked["encoder"]), self._directory)
         self._spec = load_encoder(self._directory)
         if self._spec.identity != self._new.encoder:
             raise ConfigError(

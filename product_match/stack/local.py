@@ -14,12 +14,12 @@ from types import TracebackType
 from product_match.contract.errors import ConfigError, StackError
 from product_match.encoder_change.generations import (
     Generation,
-    read_generations,
+    serve_generation,
+    served_generation,
     starting_generation,
-    write_generations,
 )
 from product_match.encoder_change.models import assemble_models
-from product_match.encoder_change.requests import Change, forget_change
+from product_match.encoder_change.requests import forget_change
 from product_match.encoder_change.supervision import WORKER, EncoderChangeHooks, EncoderChanges
 from product_match.host import logs, platforms
 from product_match.host.ports import LOOPBACK, PortRequest, choose_ports
@@ -146,9 +146,7 @@ class LocalStack:
             self._children.append(child)
             child.start(inherit=[self.state.lock_descriptor])
         self._wait_until_ready(waiting)
-        # The one before it stays as it is.
-        generations = read_generations(self.state.path)
-        write_generations(self.state.path, dataclasses.replace(generations, current=generation))
+        serve_generation(self.state.path, generation)
         self._watch(store, server, waiting[server])
         self.state.announce(self._endpoints)
 
@@ -161,7 +159,7 @@ class LocalStack:
             # A dead model's process keeps Triton from ending in order, and nothing it holds is worth the wait.
             server.stop(grace_s=0.0)
             self.state.clear_shared_memory()
-            self._models(self._generation_now())
+            self._models(served_generation(self.state.path))
             server.start(inherit=[self.state.lock_descriptor])
 
         policy = self.settings.restarts
@@ -215,23 +213,15 @@ class LocalStack:
             assemble_models(self.state, self.settings.adapters, generation)
         return self.state.model_repository
 
-    def _generation_now(self) -> Generation:
-        current = read_generations(self.state.path).current
-        if current is None:
-            raise StackError(f"{self.state.path} does not name the encoder that is served; start the server again")
-        return current
-
     def _announce(self, generation: Generation) -> None:
         self._endpoints = dataclasses.replace(self.endpoints, encoder=generation.encoder)
         self.state.announce(self._endpoints)
 
-    def _start_encoder_change(self, change: Change) -> ChildProcess:
+    def _start_encoder_change(self) -> ChildProcess:
         """Start the process that performs a change of encoder."""
         if self.settings.adapters is None:
-            raise ConfigError(
-                f"the encoder cannot change to {change['encoder']} on a model repository that was given ready-made"
-            )
-        generation = self._generation_now()
+            raise ConfigError("the encoder cannot change on a model repository that was given ready-made")
+        generation = served_generation(self.state.path)
         settings = self._serving(generation.directory or self.settings.encoder_directory, generation.name)
         worker = encoder_change_worker(
             self.state, settings, self.settings.adapters, self.endpoints.grpc, self._admin_key

@@ -67,8 +67,8 @@ class Stack:
         self.changes = EncoderChanges(self.state.path, hooks)
         self.models_lock = ModelsLock(self.state.path)
 
-    def start(self, change):
-        self.started.append(change["encoder"])
+    def start(self):
+        self.started.append(read_change(self.state.path)["encoder"])
         return self.worker
 
     def announce(self, generation):
@@ -274,7 +274,7 @@ def test_the_end_of_a_worker_is_told_while_triton_starts_and_models_are_noted_wh
 
 
 def test_a_change_that_cannot_be_started_is_told_to_whoever_asked(stack):
-    def fail(change):
+    def fail():
         raise ConfigError("no adapters")
 
     stack.changes._hooks = EncoderChangeHooks(start_worker=fail, announce=print, report=stack.said.append)
