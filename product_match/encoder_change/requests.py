@@ -7,6 +7,7 @@ while another does.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,8 @@ OLD_MODELS_END: Final = (SWITCHING, ENDING, OVER)
 
 AGAIN: Final = "the encoder before goes on serving, and the same command goes on where it stopped"
 
+_REPORT_S: Final = 0.5
+
 Change = dict[str, Any]
 
 
@@ -53,6 +56,28 @@ def read_change(state_directory: Path) -> Change:
 def write_change(state_directory: Path, change: Mapping[str, Any]) -> None:
     """Replace what is known of the change of encoder."""
     write_json(state_directory / CHANGE_FILE, change)
+
+
+class ChangeReport:
+    """Writes how the change gets on, for `status` and for whoever looks after this process."""
+
+    def __init__(self, state_directory: Path) -> None:
+        """Go on from what was asked for."""
+        self._directory = state_directory
+        self.change = read_change(state_directory)
+        self._started = time.monotonic()
+        self._written = float("-inf")
+
+    def tell(self, **fields: Any) -> None:
+        """Note `fields`, and write them now."""
+        self.change |= {**fields, "seconds": round(time.monotonic() - self._started, 1)}
+        write_change(self._directory, self.change)
+        self._written = time.monotonic()
+
+    def count(self, done: int) -> None:
+        """Note how many products were compared, and write it now and then."""
+        if time.monotonic() - self._written > _REPORT_S:
+            self.tell(done=done)
 
 
 def going_on(change: Mapping[str, Any]) -> bool:

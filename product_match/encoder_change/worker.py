@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, ProductMatchError, StackError
@@ -45,6 +45,7 @@ from product_match.encoder_change.requests import (
     OVER,
     RUNNING,
     SWITCHING,
+    ChangeReport,
     read_change,
     write_change,
 )
@@ -75,29 +76,6 @@ LEAVE_TIMEOUT_S: Final = 15.0
 READY_TIMEOUT_S: Final = 120.0
 END_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.02
-_REPORT_S: Final = 0.5
-
-
-class ChangeReport:
-    """Writes how the change gets on, for `status` and for whoever looks after this process."""
-
-    def __init__(self, state_directory: Path) -> None:
-        """Go on from what was asked for."""
-        self._directory = state_directory
-        self.change = read_change(state_directory)
-        self._started = time.monotonic()
-        self._written = float("-inf")
-
-    def tell(self, **fields: Any) -> None:
-        """Note `fields`, and write them now."""
-        self.change |= {**fields, "seconds": round(time.monotonic() - self._started, 1)}
-        write_change(self._directory, self.change)
-        self._written = time.monotonic()
-
-    def count(self, done: int) -> None:
-        """Note how many products were compared, and write it now and then."""
-        if time.monotonic() - self._written > _REPORT_S:
-            self.tell(done=done)
 
 
 class EncoderChange:

@@ -19,9 +19,9 @@ from product_match.encoder_change import worker
 from product_match.encoder_change.embedding import Embedder
 from product_match.encoder_change.generations import Generation, Generations, write_generations
 from product_match.encoder_change.model_control import ModelControl
-from product_match.encoder_change.requests import read_change, write_change
+from product_match.encoder_change.requests import ChangeReport, read_change, write_change
 from product_match.encoder_change.transfer import Transfer
-from product_match.encoder_change.worker import ChangeReport, EncoderChange, remove_others
+from product_match.encoder_change.worker import EncoderChange, remove_others
 from product_match.encoder_change.writers import WriteGate
 from product_match.host.ports import PortRequest, choose_ports
 from product_match.settings import VectorIndexKind
