@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from product_match.contract.errors import StackError
-from product_match.encoder_change.task import MODULE as CHANGE_WORKER
+from product_match.encoder_change.supervision import WORKER_MODULE
 from product_match.host.processes import children_of, model_of, process_alive, wait_until_gone
 from product_match_client.cli.command import main as product_match
 
@@ -119,7 +119,7 @@ class Serve:
     def change_worker(self) -> int:
         """Return the id of the process that changes the encoder, 0 where there is none."""
         children = children_of(self._process.pid if self._process is not None else 0)
-        return next((pid for pid, line in children.items() if CHANGE_WORKER in line), 0)
+        return next((pid for pid, line in children.items() if WORKER_MODULE in line), 0)
 
     def wait_end(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Wait until the command has ended, and return its exit code.

@@ -49,7 +49,7 @@ class ServingSettings:
         qdrant_url: Server only: `host:port` of its gRPC.
         qdrant_api_key: Server only.
         collection: Alias of the collection (server) and name of the document collection.
-        generation: What follows that name where the catalogue has changed its encoder; see stack.generations.
+        generation: What follows that name once the catalogue has changed its encoder; see Generation.
         state_directory: Embedded only: where a change of encoder is written down; None where none can happen.
         store_timeout_s: Longest wait for one call to a store; below the two seconds in which a dead store is told.
         encoder_threads: ONNX Runtime threads of each encoder; 0 lets it decide.

@@ -13,7 +13,7 @@ from product_match.contract.errors import ConfigError
 from product_match.documents.leases import Lease
 from product_match.documents.statistics import prepare_following
 from product_match.documents.store import DocumentStore, open_documents
-from product_match.encoder_change.handover import ChangeNotes, Membership, Turn
+from product_match.encoder_change.writers import WriteGate
 from product_match.index.applier import Applier
 from product_match.index.owner import IndexOwner, LocalOwner
 from product_match.index.owner_socket import OwnerClient, OwnerServer
@@ -46,13 +46,13 @@ class Catalogue:
         documents: The truth.
         owner: What to ask of the index, wherever it is.
         state_directory: Where a change of encoder is written down; None where none can happen.
-        turn: Says whether the catalogue is this encoder's yet.
+        gate: Says whether the catalogue is this encoder's yet.
     """
 
     documents: DocumentStore
     owner: IndexOwner
     state_directory: Path | None = None
-    turn: Turn = field(default_factory=lambda: Turn(None, "", ""))
+    gate: WriteGate = field(default_factory=lambda: WriteGate(None, "", ""))
     _open: contextlib.ExitStack = field(repr=False)
 
     def close(self) -> None:
@@ -92,7 +92,8 @@ def open_for_retrieval(settings: ServingSettings, encoder: EncoderSpec) -> Searc
         UnavailableError: A store does not answer.
     """
     with contextlib.ExitStack() as opened:
-        documents = open_documents(settings, encoder.identity, ChangeNotes(settings.state_directory))
+        gate = WriteGate(settings.state_directory, settings.generation, encoder.identity)
+        documents = open_documents(settings, encoder.identity, gate)
         opened.callback(documents.close)
         if settings.vector_index is VectorIndexKind.EDGE:
             return _own_edge(settings, encoder, documents, opened)
@@ -125,16 +126,15 @@ def open_for_writing(settings: ServingSettings, encoder: EncoderSpec) -> Catalog
         UnavailableError: A store does not answer.
     """
     with contextlib.ExitStack() as opened:
-        documents = open_documents(settings, encoder.identity, ChangeNotes(settings.state_directory))
+        gate = WriteGate(settings.state_directory, settings.generation, encoder.identity)
+        documents = open_documents(settings, encoder.identity, gate)
         opened.callback(documents.close)
         if settings.vector_index is VectorIndexKind.EDGE:
             _, socket_path = _edge_paths(settings)
-            opened.callback(Membership(settings.state_directory, settings.generation).leave)
-            turn = Turn(settings.state_directory, settings.generation, encoder.identity)
             owner = OwnerClient(socket_path)
             place = settings.state_directory
             return Catalogue(
-                documents=documents, owner=owner, turn=turn, state_directory=place, _open=opened.pop_all()
+                documents=documents, owner=owner, gate=gate, state_directory=place, _open=opened.pop_all()
             )
         _, shared = _share_server(settings, encoder, documents, opened, applies=True)
         return Catalogue(documents=documents, owner=shared, _open=opened.pop_all())

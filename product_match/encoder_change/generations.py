@@ -1,8 +1,9 @@
 """Generations of a catalogue: one for each encoder that it was served with, written down in the state directory.
 
-A generation has its own collection of documents (`products`, later `products_<encoder revision>`) and its own vector
-index; photos are shared. `state.json` names the generation that is served and the one before it, which is kept for a
-rollback. Replacing that file is the one moment at which the catalogue changes hands.
+A generation has its own collection of documents (`products`, later `products_<name>`), its own vector index and its
+own models in Triton (`retrieval`, later `retrieval_<name>`); photos are shared. `state.json` names the one that is
+served and the one before it, which is kept for a rollback. Replacing that file is the one moment at which the
+catalogue changes hands.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from product_match.contract.encoder import load_encoder
+from product_match.contract.errors import ConfigError
 from product_match.host.json_files import read_json, write_json
 
 STATE_FILE: Final = "state.json"
@@ -24,7 +27,7 @@ class Generation:
     Attributes:
         encoder: Identity (`name@revision`) of the encoder.
         directory: The encoder directory; None where an older version did not write it down.
-        name: What its collection of documents is called after the base name; empty for the first.
+        name: What its collection of documents and its models are called after; empty for the first.
     """
 
     encoder: str
@@ -35,6 +38,11 @@ class Generation:
     def revision(self) -> str:
         """The encoder's revision."""
         return self.encoder.rpartition("@")[2]
+
+    @property
+    def model_suffix(self) -> str:
+        """What the names of its models behind the entry points end with."""
+        return f"_{self.name}" if self.name else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +56,12 @@ class Generations:
 
     current: Generation | None = None
     previous: Generation | None = None
+
+    def next(self, encoder: str, directory: Path) -> Generation:
+        """Return the generation that `encoder` serves: the one before where it is the same, so its work is kept."""
+        previous = self.previous
+        name = previous.name if previous is not None and previous.encoder == encoder else encoder.rpartition("@")[2]
+        return Generation(encoder=encoder, directory=directory, name=name)
 
     def succeeded_by(self, generation: Generation) -> Generations:
         """Return what is written down once `generation` is served."""
@@ -70,6 +84,50 @@ def write_generations(state_directory: Path, generations: Generations) -> None:
     if generations.previous is not None:
         fields["previous"] = _fields(generations.previous)
     write_json(state_directory / STATE_FILE, fields, durable=True)
+
+
+def served_generation(state_directory: Path) -> Generation:
+    """Return the generation that is served.
+
+    Raises:
+        ConfigError: The state directory is damaged, or no server has been ready with it.
+    """
+    current = read_generations(state_directory).current
+    if current is None:
+        raise ConfigError(f"{state_directory} names no encoder that is served; start the server again")
+    return current
+
+
+def serve_generation(state_directory: Path, generation: Generation) -> None:
+    """Write down that a server serves `generation` since its start; the one before stays as it is."""
+    write_generations(state_directory, dataclasses.replace(read_generations(state_directory), current=generation))
+
+
+def starting_generation(state_directory: Path, encoder_directory: Path, *, is_default: bool) -> Generation:
+    """Return what a server starts with: the catalogue's own encoder, if it has one.
+
+    Args:
+        state_directory: What the server keeps.
+        encoder_directory: The encoder that was asked for.
+        is_default: Whether nobody chose it; the catalogue's own then goes before.
+
+    Raises:
+        ConfigError: The encoder cannot be read, or is not the catalogue's, whose vectors would not fit.
+    """
+    held = read_generations(state_directory).current
+    own = held.directory if held is not None and is_default else None
+    # One that has been moved away may be the default all the same; its identity tells.
+    directory = (own if own is not None and own.is_dir() else encoder_directory).resolve()
+    encoder = load_encoder(directory).identity
+    if held is not None and held.encoder != encoder:
+        raise ConfigError(
+            f"the state directory {state_directory} holds a catalogue of the encoder {held.encoder}, but this server "
+            f"starts with {encoder}, whose vectors mean something else; "
+            "leave out --encoder or give the catalogue's own, and with that server up change the encoder by "
+            "`product-match reindex --checkpoint` (or go back to the one before by `product-match rollback`); "
+            "or give another directory with --state-dir"
+        )
+    return Generation(encoder=encoder, directory=directory, name="" if held is None else held.name)
 
 
 def _generation(fields: dict[str, Any]) -> Generation | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
@@ -17,8 +16,6 @@ from product_match.triton.flags import ADMIN_HEADER
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S: Final = 60.0
-_READY_S: Final = 2.0
-_POLL_S: Final = 0.1
 _GRPC_PREFIX: Final = "triton-grpc-protocol-"
 
 
@@ -39,24 +36,6 @@ class ModelControl:
     ) -> None:
         """Close the connection."""
         self._client.close()
-
-    def wait_ready(self, timeout_s: float) -> None:
-        """Return once Triton answers; it may just be started again.
-
-        Raises:
-            StackError: It does not, after `timeout_s` seconds.
-        """
-        give_up = time.monotonic() + timeout_s
-        while not self._ready():
-            if time.monotonic() > give_up:
-                raise StackError(f"Triton did not answer for {timeout_s:g} s; see its log")
-            time.sleep(_POLL_S)
-
-    def _ready(self) -> bool:
-        try:
-            return bool(self._client.is_server_ready(client_timeout=_READY_S))
-        except InferenceServerException:
-            return False
 
     def load(self, model: str) -> None:
         """Load a model, or load it again; the one before answers until the new one is ready.

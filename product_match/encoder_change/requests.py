@@ -7,28 +7,43 @@ while another does.
 
 from __future__ import annotations
 
-import dataclasses
+import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from product_match.contract.encoder import IMAGE_ONNX_FILE, TEXT_ONNX_FILE, EncoderSpec, load_encoder
+from product_match.contract.encoder import (
+    ENCODER_FILE,
+    IMAGE_ONNX_FILE,
+    TEXT_ONNX_FILE,
+    EncoderSpec,
+    load_encoder,
+)
 from product_match.contract.errors import ConfigError, InvalidRequestError
 from product_match.encoder_change.generations import Generation, read_generations
-from product_match.encoder_change.handover import stop_noting
+from product_match.encoder_change.writers import stop_noting
 from product_match.host.json_files import read_json, write_json
 
 CHANGE_FILE: Final = "reindex.json"
-MODELS_FILE: Final = "models.json"
 REQUESTED: Final = "requested"
 RUNNING: Final = "running"
 DONE: Final = "done"
+FAILED: Final = "failed"
+EMBEDDING: Final = "embedding"
+LOADING: Final = "loading the models"
 SWITCHING: Final = "switching"
 ENDING: Final = "ending the old models"
-FAILED: Final = "failed"
+OVER: Final = ""
+AMONG_MODELS: Final = (LOADING, SWITCHING, ENDING)
+"""Stages in which models of two encoders are loaded."""
+
+OLD_MODELS_END: Final = (SWITCHING, ENDING, OVER)
+"""Stages in which models' processes end, or have ended, that are meant to."""
+
 AGAIN: Final = "the encoder before goes on serving, and the same command goes on where it stopped"
+
+_REPORT_S: Final = 0.5
 
 Change = dict[str, Any]
 
@@ -43,27 +58,26 @@ def write_change(state_directory: Path, change: Mapping[str, Any]) -> None:
     write_json(state_directory / CHANGE_FILE, change)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunningModels:
-    """The models that answer now, for the process that puts others in their place.
+class ChangeReport:
+    """Writes how the change gets on, for `status` and for whoever looks after this process."""
 
-    Attributes:
-        triton_pid: Triton's process.
-        suffix: What the names of the models behind the entry points end with.
-    """
+    def __init__(self, state_directory: Path) -> None:
+        """Go on from what was asked for."""
+        self._directory = state_directory
+        self.change = read_change(state_directory)
+        self._started = time.monotonic()
+        self._written = float("-inf")
 
-    triton_pid: int
-    suffix: str = ""
+    def tell(self, **fields: Any) -> None:
+        """Note `fields`, and write them now."""
+        self.change |= {**fields, "seconds": round(time.monotonic() - self._started, 1)}
+        write_change(self._directory, self.change)
+        self._written = time.monotonic()
 
-
-def read_models(state_directory: Path) -> RunningModels:
-    """Return the models that answer now; Triton may have been started again since they were asked for last."""
-    return RunningModels(**read_json(state_directory / MODELS_FILE))
-
-
-def write_models(state_directory: Path, models: RunningModels) -> None:
-    """Replace what is known of the models that answer."""
-    write_json(state_directory / MODELS_FILE, dataclasses.asdict(models))
+    def count(self, done: int) -> None:
+        """Note how many products were compared, and write it now and then."""
+        if time.monotonic() - self._written > _REPORT_S:
+            self.tell(done=done)
 
 
 def going_on(change: Mapping[str, Any]) -> bool:
@@ -80,7 +94,7 @@ def forget_change(state_directory: Path) -> None:
             end: Change = {"state": DONE}
         else:
             end = {"state": FAILED, "message": f"the server ended; {AGAIN}"}
-        write_change(state_directory, {**change, **end, "touched": False})
+        write_change(state_directory, {**change, **end})
     stop_noting(state_directory)
 
 
@@ -121,14 +135,6 @@ def request_rollback(state_directory: Path | None) -> Change:
     return _request(state, previous.directory, encoder)
 
 
-def succeeding(state_directory: Path, encoder: str, directory: Path) -> Generation:
-    """Return the generation that `encoder` serves: the one before where it is the same, so that its work is kept."""
-    previous = read_generations(state_directory).previous
-    revision = encoder.rpartition("@")[2]
-    name = previous.name if previous is not None and previous.encoder == encoder else revision
-    return Generation(encoder=encoder, directory=directory, name=name)
-
-
 def _state_directory(state_directory: Path | None, operation: str) -> Path:
     if state_directory is None:
         raise InvalidRequestError(
@@ -153,7 +159,7 @@ def _embedded_encoder(directory: Path) -> EncoderSpec:
 
 
 def _request(state: Path, directory: Path, encoder: EncoderSpec) -> Change:
-    current = read_generations(state).current
+    generations = read_generations(state)
     before = read_change(state)
     if going_on(before):
         if before.get("encoder") == encoder.identity:
@@ -162,10 +168,27 @@ def _request(state: Path, directory: Path, encoder: EncoderSpec) -> Change:
             f"reindex: the change to {before.get('encoder')} is still going on; wait for its end "
             "(`product-match status` shows it)"
         )
-    held = None if current is None else current.encoder
+    held = None if generations.current is None else generations.current.encoder
     change: Change = {"id": uuid.uuid4().hex, "encoder": encoder.identity, "from": held, "directory": str(directory)}
+    for generation in (generations.current, generations.previous):
+        _check_precision(encoder, directory, generation)
     if encoder.identity == held:
         return {**change, "state": DONE, "message": "this encoder is the one that is served"}
     change["state"] = REQUESTED
     write_change(state, change)
     return change
+
+
+def _check_precision(encoder: EncoderSpec, directory: Path, held: Generation | None) -> None:
+    """Refuse another precision under an identity that the catalogue knows, as encoders of older versions may have."""
+    if held is None or held.encoder != encoder.identity:
+        return
+    if held.directory is None or not (held.directory / ENCODER_FILE).is_file():
+        return
+    known = load_encoder(held.directory)
+    if known.identity == encoder.identity and known.precision != encoder.precision:
+        raise InvalidRequestError(
+            f"reindex: {directory} holds {encoder.identity} in {encoder.precision}, and the catalogue knows the one "
+            f"of that name in {known.precision}: an older version built one of them, and their vectors could not be "
+            "told apart; build it again with `ensemble-builder build`"
+        )

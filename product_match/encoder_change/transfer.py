@@ -1,7 +1,7 @@
 """Brings one generation's documents in step with another's: embeds what is new, and reuses what has not changed.
 
 It may be stopped at any moment and begun again: what is in step already is told by `rev` and content hash. Products
-that change meanwhile are noted by their writers (`catalogue.handover`) and brought over again.
+that change meanwhile are noted by their writers (`writers`) and brought over again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Changes the encoder of the catalogue that is served: `python -m product_match.encoder_change.worker TASK`.
+"""Changes the encoder of the catalogue that is served, as `reindex.json` asks: the worker.
 
 `product-match serve` starts it, with the server's settings in its environment, and says how the change ended once
 this process has: then clients know of the new encoder, and the next change may be asked for. It may be killed at any
@@ -8,8 +8,8 @@ moment: what is served is what `state.json` names, and all that was embedded is 
    change; what was noted is brought over until little is left.
 2. The new index is derived, and the new encoder's models are loaded beside the old ones, under names of their own.
 3. `catalogue` and `product_index` are led to the new models, which hold what comes; once the last write of the old
-   ones is done, what it changed is brought over, searches are led to the new models, and `state.json` names the new
-   generation: what is held is answered.
+   ones is done (their processes have ended), what it changed is brought over, searches are led to the new models, and
+   `state.json` names the new generation: what is held is answered.
 4. The old models end. Their documents and index stay for a rollback; those from before them are removed.
 """
 
@@ -21,30 +21,37 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, ProductMatchError, StackError
 from product_match.contract.models import CATALOGUE, INDEXING, PRODUCT_INDEX
 from product_match.documents.store import DocumentStore, open_documents
 from product_match.encoder_change.embedding import Embedder
-from product_match.encoder_change.generations import Generations, read_generations, write_generations
-from product_match.encoder_change.handover import ChangeRecorder, has_left
+from product_match.encoder_change.generations import (
+    Generations,
+    read_generations,
+    served_generation,
+    write_generations,
+)
 from product_match.encoder_change.model_control import ModelControl
+from product_match.encoder_change.models import ADMIN_KEY_VARIABLE, ModelsLock, model_variables
 from product_match.encoder_change.requests import (
+    EMBEDDING,
     ENDING,
+    LOADING,
+    OVER,
     RUNNING,
     SWITCHING,
+    ChangeReport,
     read_change,
-    read_models,
-    succeeding,
     write_change,
 )
-from product_match.encoder_change.task import ADMIN_KEY_VARIABLE, ReindexTask, generation_variables
 from product_match.encoder_change.transfer import Transfer
-from product_match.host.processes import children_of, wait_until_gone
+from product_match.encoder_change.writers import ChangeRecorder, stop_noting
+from product_match.host.processes import children_of, model_of, wait_until_gone
 from product_match.host.state_layout import StateLayout
 from product_match.index.derivation import STORE_TIMEOUT_S, derive
 from product_match.index.points import PointMaker
@@ -71,54 +78,45 @@ LEAVE_TIMEOUT_S: Final = 15.0
 READY_TIMEOUT_S: Final = 120.0
 END_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.02
-_REPORT_S: Final = 0.5
-
-
-class ChangeReport:
-    """Writes how the change gets on, for `status` and for whoever looks after this process."""
-
-    def __init__(self, state_directory: Path) -> None:
-        """Go on from what was asked for."""
-        self._directory = state_directory
-        self._change = read_change(state_directory)
-        self._started = time.monotonic()
-        self._written = float("-inf")
-
-    def tell(self, **fields: Any) -> None:
-        """Note `fields`, and write them now."""
-        self._change |= {**fields, "seconds": round(time.monotonic() - self._started, 1)}
-        write_change(self._directory, self._change)
-        self._written = time.monotonic()
-
-    def count(self, done: int) -> None:
-        """Note how many products were compared, and write it now and then."""
-        if time.monotonic() - self._written > _REPORT_S:
-            self.tell(done=done)
 
 
 class EncoderChange:
     """One change, from the first product to the end of the old models."""
 
-    def __init__(self, task: ReindexTask, settings: ServingSettings, admin_key: str) -> None:
-        """Prepare."""
-        self._task = task
-        self._state = StateLayout(Path(task.state_directory))
-        self._before = read_generations(self._state.path)
-        if self._before.current is None:
-            raise ConfigError(f"{self._state.path} names no encoder that is served; start the server again")
-        self._old = self._before.current
-        self._new = succeeding(self._state.path, task.encoder, Path(task.directory))
-        self._spec = load_encoder(Path(task.directory))
-        if self._spec.identity != task.encoder:
+    def __init__(self, settings: ServingSettings, adapters: Path, grpc_address: str, admin_key: str) -> None:
+        """Prepare what `reindex.json` asks for.
+
+        Args:
+            settings: Of the generation that is served.
+            adapters: The committed model repository.
+            grpc_address: Where Triton answers.
+            admin_key: What Triton's model control asks for.
+
+        Raises:
+            ConfigError: There is nothing to change, or the encoder that was asked for is not there any more.
+        """
+        if settings.state_directory is None:
             raise ConfigError(
-                f"{task.directory} held the encoder {task.encoder} when it was asked for, and now holds "
+                "the encoder changes only where a state directory is; set PRODUCT_MATCH_STATE_DIRECTORY"
+            )
+        self._state = StateLayout(settings.state_directory)
+        self._old = served_generation(self._state.path)
+        self._report = ChangeReport(self._state.path)
+        asked = self._report.change
+        self._directory = Path(asked["directory"])
+        self._before = read_generations(self._state.path)
+        self._new = self._before.next(str(asked["encoder"]), self._directory)
+        self._spec = load_encoder(self._directory)
+        if self._spec.identity != self._new.encoder:
+            raise ConfigError(
+                f"{self._directory} held the encoder {self._new.encoder} when it was asked for, and now holds "
                 f"{self._spec.identity}; ask again"
             )
         self._settings = dataclasses.replace(settings, store_timeout_s=STORE_TIMEOUT_S)
-        self._variables = generation_variables(self._state, self._new)
-        self._admin_key = admin_key
-        self._report = ChangeReport(self._state.path)
+        self._variables = model_variables(self._state, self._new)
+        self._adapters, self._grpc_address, self._admin_key = adapters, grpc_address, admin_key
         self._recorder = ChangeRecorder(self._state.path)
+        self._models_lock = ModelsLock(self._state.path)
 
     def run(self) -> None:
         """Change the encoder.
@@ -126,38 +124,43 @@ class EncoderChange:
         Raises:
             ProductMatchError: It did not work; the old encoder is still served.
         """
-        self._report.tell(state=RUNNING, stage="embedding", done=0, touched=False, pid=os.getpid())
+        self._report.tell(state=RUNNING, stage=EMBEDDING, done=0, pid=os.getpid())
         source = open_documents(self._settings, self._old.encoder)
         changed = dataclasses.replace(self._settings, generation=self._new.name, state_directory=None)
         target = open_documents(changed, self._new.encoder)
-        embedder = Embedder(self._spec, Path(self._task.directory), self._settings.encoder_threads)
+        embedder = Embedder(self._spec, self._directory, self._settings.encoder_threads)
         transfer = Transfer(source, target, embedder, self._report.count)
         try:
             self._report.tell(total=source.count())
             self._recorder.start()
             self._embed(transfer, target)
-            with ModelControl(self._task.grpc, self._admin_key) as control:
-                # Until now Triton was not needed, and may have been started again.
-                control.wait_ready(READY_TIMEOUT_S)
-                models = read_models(self._state.path)
-                old_processes = list(children_of(models.triton_pid))
-                self._load(control)
-                self._catch_up(transfer)
-                self._wait_in_step(target)
-                self._switch(control, transfer, target, models.suffix)
-                self._end(control, source, composing_names(self._spec, models.suffix), old_processes)
+            # Until now Triton was not needed, and may have been started again. From here on it is this process's, to
+            # its end: what it leaves behind when it is killed is put in order before anybody else gets the models.
+            triton_pid = self._models_lock.take(READY_TIMEOUT_S)
+            self._replace_models(triton_pid, transfer, target)
+            remove_others(source, self._state.index, read_generations(self._state.path))
             self._report.tell(
-                stage="",
-                touched=False,
+                stage=OVER,
                 products=target.count(),
                 embedded=transfer.embedded,
                 reused=transfer.reused,
             )
         finally:
-            self._recorder.stop()
+            stop_noting(self._state.path)
             embedder.close()
             source.close()
             target.close()
+
+    def _replace_models(self, triton_pid: int, transfer: Transfer, target: DocumentStore) -> None:
+        """Put the new encoder's models in the place of the old one's."""
+        with ModelControl(self._grpc_address, self._admin_key) as control:
+            old = {pid: model_of(command) for pid, command in children_of(triton_pid).items()}
+            self._load(control)
+            self._catch_up(transfer)
+            self._wait_in_step(target)
+            writers = (CATALOGUE, INDEXING + self._old.model_suffix)
+            self._switch(control, transfer, target, [pid for pid, model in old.items() if model in writers])
+            self._end(control, list(old))
 
     def _embed(self, transfer: Transfer, target: DocumentStore) -> None:
         directory = EdgeDirectory(self._state.index, self._spec.revision, self._spec.embedding_dim)
@@ -184,20 +187,30 @@ class EncoderChange:
         self._catch_up(transfer)
 
     def _load(self, control: ModelControl) -> None:
-        self._report.tell(stage="loading the models", touched=True)
-        adapters, suffix = Path(self._task.adapters), self._task.new_suffix
-        add_composing_models(adapters, self._spec, self._state.model_repository, suffix, self._variables)
+        self._report.tell(stage=LOADING)
+        suffix, repository = self._new.model_suffix, self._state.model_repository
+        add_composing_models(self._adapters, self._spec, repository, suffix, self._variables)
         for model in composing_names(self._spec, suffix):
             control.load(model)
 
-    def _switch(self, control: ModelControl, transfer: Transfer, target: DocumentStore, suffix: str) -> None:
-        """Let the entry points lead to the new models, and the catalogue change hands; `suffix`: of the old ones."""
+    def _switch(
+        self, control: ModelControl, transfer: Transfer, target: DocumentStore, old_writers: Sequence[int]
+    ) -> None:
+        """Let the entry points lead to the new models, and the catalogue change hands.
+
+        Args:
+            control: Of the models.
+            transfer: Brings over what the old writers change last.
+            target: The new documents.
+            old_writers: The processes that write for the old encoder.
+        """
         self._report.tell(stage=SWITCHING)
         self._lead(control, CATALOGUE)
         held_since = time.monotonic()
         self._lead(control, PRODUCT_INDEX)
-        control.unload(INDEXING + suffix)
-        self._wait_for(lambda: has_left(self._state.path, self._old.name), LEAVE_TIMEOUT_S, "the old writers' end")
+        control.unload(INDEXING + self._old.model_suffix)
+        if not wait_until_gone(old_writers, LEAVE_TIMEOUT_S):
+            raise StackError(f"waited {LEAVE_TIMEOUT_S:g} s for the old writers' end; run the same command again")
         transfer.products(self._recorder.take())
         transfer.check()
         self._wait_in_step(target)
@@ -209,13 +222,12 @@ class EncoderChange:
 
     def _lead(self, control: ModelControl, name: str) -> None:
         """Let an entry point lead to the new models."""
-        repository, suffix = self._state.model_repository, self._task.new_suffix
+        repository, suffix = self._state.model_repository, self._new.model_suffix
         write_entry_point(name, self._spec, repository, suffix, self._variables)
         control.load(name)
 
-    def _end(
-        self, control: ModelControl, source: DocumentStore, old_models: Sequence[str], old_processes: Sequence[int]
-    ) -> None:
+    def _end(self, control: ModelControl, old_processes: Sequence[int]) -> None:
+        old_models = composing_names(self._spec, self._old.model_suffix)
         for model in old_models:
             if not model.startswith(INDEXING):
                 control.unload(model)
@@ -223,7 +235,6 @@ class EncoderChange:
             raise StackError(f"the old encoder's models did not end within {END_TIMEOUT_S:g} s; see Triton's log")
         for model in old_models:
             shutil.rmtree(self._state.model_repository / model, ignore_errors=True)
-        remove_others(source, self._state.index, read_generations(self._state.path))
 
     def _catch_up(self, transfer: Transfer) -> None:
         for _ in range(CATCH_UP_ROUNDS):
@@ -233,13 +244,12 @@ class EncoderChange:
                 return
 
     def _wait_in_step(self, target: DocumentStore) -> None:
-        self._wait_for(lambda: not target.count_pending(), IN_STEP_TIMEOUT_S, "the new index to be in step")
-
-    def _wait_for(self, reached: Callable[[], bool], timeout_s: float, what: str) -> None:
-        give_up = time.monotonic() + timeout_s
-        while not reached():
+        give_up = time.monotonic() + IN_STEP_TIMEOUT_S
+        while target.count_pending():
             if time.monotonic() > give_up:
-                raise StackError(f"waited {timeout_s:g} s for {what}, in vain; run the same command again")
+                raise StackError(
+                    f"waited {IN_STEP_TIMEOUT_S:g} s for the new index to be in step; run the same command again"
+                )
             time.sleep(_POLL_S)
 
 
@@ -254,18 +264,20 @@ def remove_others(documents: DocumentStore, index_root: Path, generations: Gener
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Perform the task that the argument holds."""
+    """Change the encoder, given the committed model repository and where Triton's gRPC answers."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.nice(NICENESS)
-    task = ReindexTask.from_json(arguments[0])
+    adapters, grpc_address = arguments
     environment = dict(os.environ)
     admin_key = environment.pop(ADMIN_KEY_VARIABLE)
+    settings = ServingSettings.from_environment(environment)
     try:
-        EncoderChange(task, ServingSettings.from_environment(environment), admin_key).run()
+        EncoderChange(settings, Path(adapters), grpc_address, admin_key).run()
     except ProductMatchError as error:
         logger.error("%s", error)
-        state = Path(task.state_directory)
-        write_change(state, {**read_change(state), "message": str(error)})
+        state = settings.state_directory
+        if state is not None:
+            write_change(state, {**read_change(state), "message": str(error)})
         return 1
     return 0
 

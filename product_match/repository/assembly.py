@@ -60,7 +60,11 @@ def write_configurations(repository: Path, encoder: EncoderSpec) -> None:
 
 
 def assemble_repository(
-    adapters: Path, encoder: EncoderSpec, target: Path, variables: Mapping[str, str] | None = None
+    adapters: Path,
+    encoder: EncoderSpec,
+    target: Path,
+    suffix: str = "",
+    variables: Mapping[str, str] | None = None,
 ) -> None:
     """Make `target` the model repository for `encoder`.
 
@@ -68,6 +72,7 @@ def assemble_repository(
         adapters: The committed repository, whose `<model>/1/model.py` files are copied.
         encoder: What the configurations are generated for.
         target: Replaced as a whole.
+        suffix: What the names of the models behind the entry points end with.
         variables: Settings that the models have in place of those in Triton's environment.
 
     Raises:
@@ -75,9 +80,9 @@ def assemble_repository(
     """
     if target.exists():
         shutil.rmtree(target)
-    _write(target, configurations(encoder, variables=variables))
+    _write(target, configurations(encoder, suffix, variables))
     for model in composing_models(encoder):
-        _copy_adapter(adapters, model.name, target / model.name)
+        _copy_adapter(adapters, model.name, target / _model_renamed(model, suffix).name)
 
 
 def add_composing_models(

@@ -12,10 +12,15 @@ from pathlib import Path
 from types import TracebackType
 
 from product_match.contract.errors import ConfigError, StackError
-from product_match.encoder_change.generations import Generation
-from product_match.encoder_change.requests import Change, forget_change
-from product_match.encoder_change.succession import WORKER, Succession, SuccessionHooks
-from product_match.encoder_change.task import ReindexTask
+from product_match.encoder_change.generations import (
+    Generation,
+    serve_generation,
+    served_generation,
+    starting_generation,
+)
+from product_match.encoder_change.models import assemble_models
+from product_match.encoder_change.requests import forget_change
+from product_match.encoder_change.supervision import WORKER, EncoderChangeHooks, EncoderChanges
 from product_match.host import logs, platforms
 from product_match.host.ports import LOOPBACK, PortRequest, choose_ports
 from product_match.host.processes import ChildProcess
@@ -23,7 +28,7 @@ from product_match.host.signals import StopSignals
 from product_match.settings import ServingSettings
 from product_match.stack import document_server as documents
 from product_match.stack import triton_server as triton
-from product_match.stack.serving import assemble_models, change_worker, serving_settings, starting_generation
+from product_match.stack.serving import encoder_change_worker, serving_settings
 from product_match.stack.settings import StackSettings
 from product_match.stack.state import Endpoints, StateDirectory
 from product_match.stack.supervision import ModelServer, RestartedProcess
@@ -47,7 +52,7 @@ class LocalStack:
         self._progress = progress
         self._signals = StopSignals()
         self._children: list[ChildProcess] = []
-        self._watched: list[RestartedProcess | ModelServer | Succession] = []
+        self._watched: list[Callable[[float], None]] = []
         self._mongodb_port = 0
         self._admin_key = secrets.token_urlsafe(24)
         self._endpoints: Endpoints | None = None
@@ -98,8 +103,8 @@ class LocalStack:
         """
         with self._signals.deferred():
             while not self._signals.wait(_WATCH_S):
-                for watched in self._watched:
-                    watched.check(time.monotonic())
+                for check in self._watched:
+                    check(time.monotonic())
 
     def stop(self) -> None:
         """Stop everything, within a bounded time; calling it again does nothing."""
@@ -118,10 +123,10 @@ class LocalStack:
         settings = self.settings
         runtime = triton.locate_runtime()
         default = settings.encoder_is_default
-        generation = starting_generation(self.state, settings.encoder_directory, is_default=default)
+        starting_generation(self.state.path, settings.encoder_directory, is_default=default)
         self.state.lock()
         # Until here a server may have been at work that has changed the encoder.
-        self.state.check_encoder(generation.encoder)
+        generation = starting_generation(self.state.path, settings.encoder_directory, is_default=default)
         forget_change(self.state.path)
         ports = choose_ports(self._port_requests())
         self._mongodb_port = ports["mongodb"]
@@ -141,7 +146,7 @@ class LocalStack:
             self._children.append(child)
             child.start(inherit=[self.state.lock_descriptor])
         self._wait_until_ready(waiting)
-        self.state.set_current(generation)
+        serve_generation(self.state.path, generation)
         self._watch(store, server, waiting[server])
         self.state.announce(self._endpoints)
 
@@ -154,10 +159,16 @@ class LocalStack:
             # A dead model's process keeps Triton from ending in order, and nothing it holds is worth the wait.
             server.stop(grace_s=0.0)
             self.state.clear_shared_memory()
-            self._models(self._generation_now())
+            self._models(served_generation(self.state.path))
             server.start(inherit=[self.state.lock_descriptor])
 
         policy = self.settings.restarts
+        hooks = EncoderChangeHooks(
+            start_worker=self._start_encoder_change,
+            announce=self._announce,
+            report=self._progress,
+        )
+        encoder_changes = EncoderChanges(self.state.path, hooks)
         models = ModelServer(
             child=server,
             is_ready=server_ready,
@@ -165,17 +176,16 @@ class LocalStack:
             policy=policy,
             start_timeout_s=self.settings.start_timeout_s,
             report=self._progress,
+            claim_models=encoder_changes.claim_models,
+            models_ready=encoder_changes.models_ready,
         )
-        models.note_models()
-        hooks = SuccessionHooks(
-            start_worker=self._start_change,
-            announce=self._announce,
-            report=self._progress,
-        )
+        encoder_changes.claim_models()
+        models.models_are_ready()
+        documents_watch = RestartedProcess(child=store, restart=restart_store, policy=policy, report=self._progress)
         self._watched = [
-            Succession(self.state, models, hooks),
-            RestartedProcess(child=store, restart=restart_store, policy=policy, report=self._progress),
-            models,
+            lambda now: encoder_changes.check(models, now),
+            documents_watch.check,
+            models.check,
         ]
 
     def _port_requests(self) -> dict[str, PortRequest]:
@@ -203,30 +213,19 @@ class LocalStack:
             assemble_models(self.state, self.settings.adapters, generation)
         return self.state.model_repository
 
-    def _generation_now(self) -> Generation:
-        current = self.state.generations.current
-        if current is None:
-            raise StackError(f"{self.state.path} does not name the encoder that is served; start the server again")
-        return current
-
     def _announce(self, generation: Generation) -> None:
         self._endpoints = dataclasses.replace(self.endpoints, encoder=generation.encoder)
         self.state.announce(self._endpoints)
 
-    def _start_change(self, change: Change) -> ChildProcess:
+    def _start_encoder_change(self) -> ChildProcess:
         """Start the process that performs a change of encoder."""
         if self.settings.adapters is None:
             raise ConfigError("the encoder cannot change on a model repository that was given ready-made")
-        task = ReindexTask(
-            state_directory=str(self.state.path),
-            adapters=str(self.settings.adapters.resolve()),
-            grpc=self.endpoints.grpc,
-            encoder=str(change["encoder"]),
-            directory=str(change["directory"]),
-        )
-        generation = self._generation_now()
+        generation = served_generation(self.state.path)
         settings = self._serving(generation.directory or self.settings.encoder_directory, generation.name)
-        worker = change_worker(self.state, task, settings, self._admin_key)
+        worker = encoder_change_worker(
+            self.state, settings, self.settings.adapters, self.endpoints.grpc, self._admin_key
+        )
         worker.start(inherit=[self.state.lock_descriptor])
         self._children = [child for child in self._children if child.name != WORKER] + [worker]
         return worker

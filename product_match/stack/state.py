@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import fcntl
 import json
 import logging
 import os
@@ -15,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from product_match.contract.errors import ConfigError, StackError
-from product_match.encoder_change.generations import Generation, Generations, read_generations, write_generations
 from product_match.host.json_files import read_json, write_json
+from product_match.host.locks import try_lock
 from product_match.host.platforms import SHARED_MEMORY
 from product_match.host.processes import process_alive, wait_until_gone
 from product_match.host.state_layout import StateLayout
@@ -71,7 +69,7 @@ class StateDirectory(StateLayout):
             raise ConfigError(
                 f"the state directory {self.path} cannot be used ({error.strerror}); give another with --state-dir"
             ) from error
-        if not (_try_lock(descriptor) or self._outlive_orphans(descriptor)):
+        if not (try_lock(descriptor) or self._outlive_orphans(descriptor)):
             os.close(descriptor)
             raise StackError(self._describe_holder())
         self._lock = descriptor
@@ -94,37 +92,6 @@ class StateDirectory(StateLayout):
         os.close(self._lock)
         self._lock = None
 
-    def check_encoder(self, identity: str) -> None:
-        """Refuse an encoder whose vectors would not fit those in the directory.
-
-        Raises:
-            ConfigError: The directory was made with another encoder, or its state cannot be read.
-        """
-        known = self.encoder
-        if known is not None and known != identity:
-            raise ConfigError(
-                f"the state directory {self.path} holds a catalogue of the encoder {known}, but this server "
-                f"starts with {identity}, whose vectors mean something else; "
-                "leave out --encoder or give the catalogue's own, and with that server up change the encoder by "
-                "`product-match reindex --checkpoint` (or go back to the one before by `product-match rollback`); "
-                "or give another directory with --state-dir"
-            )
-
-    @property
-    def encoder(self) -> str | None:
-        """Identity of the encoder that made the catalogue; None in a new directory."""
-        current = self.generations.current
-        return None if current is None else current.encoder
-
-    @property
-    def generations(self) -> Generations:
-        """The encoder that is served, the one before, and where they are."""
-        return read_generations(self.path)
-
-    def set_current(self, generation: Generation) -> None:
-        """Remember the encoder that the catalogue is made with; the one before stays as it is."""
-        write_generations(self.path, dataclasses.replace(self.generations, current=generation))
-
     def _outlive_orphans(self, descriptor: int) -> bool:
         """Take the lock from children that outlived their killed parent; they hold the same lock."""
         deadline = time.monotonic() + _ORPHAN_WAIT_S
@@ -135,7 +102,7 @@ class StateDirectory(StateLayout):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             wait_until_gone(orphans, timeout_s=1.0)
-            if _try_lock(descriptor):
+            if try_lock(descriptor):
                 return True
             if time.monotonic() > deadline:
                 return False
@@ -194,11 +161,3 @@ class StateDirectory(StateLayout):
         text = json.dumps({"pid": os.getpid(), **fields}).encode()
         os.ftruncate(self.lock_descriptor, 0)
         os.pwrite(self.lock_descriptor, text, 0)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -95,9 +95,6 @@ class ModelServer:
 
     Triton's own end is final. The death of a model's process is not seen by this Triton: it stays ready, and every
     request to the model fails until Triton itself is started again, which is done here.
-
-    Attributes:
-        models_change: True while the encoder changes: then models' processes end that are meant to.
     """
 
     def __init__(
@@ -109,7 +106,22 @@ class ModelServer:
         policy: RestartPolicy,
         start_timeout_s: float,
         report: Callable[[str], None],
+        claim_models: Callable[[], bool] = lambda: True,
+        models_ready: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """Look after `child`, whose models may have another owner for a while.
+
+        Args:
+            child: Triton.
+            is_ready: Says whether it answers, with all its models.
+            restart: Ends it and starts it again.
+            policy: How often a model's process may die.
+            start_timeout_s: Longest wait until it is ready again.
+            report: Takes a line for whoever watches.
+            claim_models: Asked, where a model's process has died, whether Triton may be started again now.
+            models_ready: Told Triton's process once it has all models.
+        """
+        self._claim_models, self._models_ready = claim_models, models_ready
         self._child = child
         self._is_ready = is_ready
         self._restart = restart
@@ -117,18 +129,12 @@ class ModelServer:
         self._start_timeout_s = start_timeout_s
         self._report = report
         self._models: dict[int, str] = {}
-        self.models_change = False
         self._starting_since: float | None = None
 
     def note_models(self) -> None:
-        """Remember the models' processes; call it once Triton is ready."""
+        """Remember the models' processes; call it while nobody starts or ends one."""
         children = children_of(self._child.pid)
         self._models = {pid: model_of(command) or command[0] for pid, command in children.items()}
-
-    @property
-    def pid(self) -> int:
-        """Triton's process."""
-        return self._child.pid
 
     @property
     def models(self) -> set[str]:
@@ -139,6 +145,12 @@ class ModelServer:
     def starting(self) -> bool:
         """True from a restart until Triton is ready again."""
         return self._starting_since is not None
+
+    def models_are_ready(self) -> None:
+        """Take note that Triton is ready: look after its models' processes, and let others start and end models."""
+        self._starting_since = None
+        self.note_models()
+        self._models_ready(self._child.pid)
 
     def start_again(self, now: float) -> None:
         """Start Triton again, as after the death of a model's process."""
@@ -159,10 +171,8 @@ class ModelServer:
         if self._starting_since is not None:
             self._check_restart(now, self._starting_since)
             return
-        if self.models_change:
-            return
         dead = sorted(name for pid, name in self._models.items() if not process_alive(pid))
-        if dead:
+        if dead and self._claim_models():
             what = f"the process of the model {', '.join(dead)} died; {logs.describe(self._child.log_file)}"
             if self._deaths.add(now) is None:
                 raise StackError(f"{self._deaths.describe()}: {what}")
@@ -172,8 +182,7 @@ class ModelServer:
 
     def _check_restart(self, now: float, since: float) -> None:
         if self._is_ready():
-            self._starting_since = None
-            self.note_models()
+            self.models_are_ready()
             self._report(f"Triton is ready again after {now - since:.1f} s")
         elif now - since > self._start_timeout_s:
             raise StackError(

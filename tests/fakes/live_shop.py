@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,7 +15,6 @@ from pathlib import Path
 from pymongo import MongoClient
 
 from product_match.contract.products import product_words
-from product_match.encoder_change.requests import read_models
 from product_match.host.processes import children_of, model_of
 from product_match_client.client import ProductMatchClient
 from product_match_client.requests import ProductRow
@@ -75,18 +75,29 @@ class Shop:
 
     def begin_reindex(self, directory, timeout_s=60.0):
         """Ask for another encoder; return the process that embeds, once it has embedded the first products."""
-        revision = json.loads((directory / "encoder.json").read_text())["revision"]
         deadline = time.monotonic() + timeout_s
-        with self.client() as client, MongoClient(self.server.endpoints["mongodb"]) as store:
+        with self.client() as client, self._documents(directory) as embedded:
             client.reindex(str(directory))
-            embedded = store["product_match"][f"products_{revision}"]
             while embedded.find_one({}, {"_id": 1}) is None:
                 assert time.monotonic() < deadline, self.change()
                 time.sleep(0.002)
         return self.change()["pid"]
 
+    def embedded(self, directory):
+        """How many products are embedded by another encoder."""
+        with self._documents(directory) as documents:
+            return documents.count_documents({})
+
+    @contextlib.contextmanager
+    def _documents(self, directory):
+        revision = json.loads((directory / "encoder.json").read_text())["revision"]
+        with MongoClient(self.server.endpoints["mongodb"]) as store:
+            yield store["product_match"][f"products_{revision}"]
+
     def triton_pid(self):
-        return read_models(self.state).triton_pid
+        """Triton's process; None for a moment while it is started again."""
+        children = children_of(self.server.process.pid)
+        return next((pid for pid, command in children.items() if Path(command[0]).name == "tritonserver"), None)
 
     def kill_model(self, model):
         """Kill the process of a model, under whatever suffix it runs."""
@@ -96,7 +107,7 @@ class Shop:
     def wait_until_ready(self, client, *, other_than=None, timeout_s=60.0):
         """Wait until Triton has all its models: another process than `other_than`, where that is given."""
         deadline = time.monotonic() + timeout_s
-        while self.triton_pid() == other_than or self.change().get("touched") or not client.is_ready():
+        while self.triton_pid() in (None, other_than) or not client.is_ready():
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
@@ -112,6 +123,10 @@ class Shop:
     def check(self, encoder):
         """Everything is there, in step, embedded by `encoder`, and found."""
         with self.client() as client:
+            # What was acknowledged last may still be on its way to the index, and would be missing from its count.
+            deadline = time.monotonic() + 60.0
+            while client.status()["pending"]:
+                assert time.monotonic() < deadline
             report = client.verify()
             assert report["in_step"], report
             assert report["documents"] == report["vectors"] == len(self.prices)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -17,6 +18,7 @@ from pymongo import MongoClient
 from product_match.host.platforms import SHARED_MEMORY
 from product_match.host.processes import process_alive, wait_until_gone
 from product_match.stack.state import StateDirectory
+from product_match.triton.waiting import triton_wait
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.stack_program import MODELS, StackProgram, kill_all
 
@@ -81,12 +83,7 @@ def test_a_model_that_is_stuck_when_its_parent_is_killed_is_ended_by_the_next_st
     first = program("freeze")
     started = first.wait_for("processes")
     stuck = started["processes"]["models"]["freeze"]
-    url = f"http://{started['endpoints']['http']}/v2/models/freeze/generate"
-    request = subprocess.Popen(
-        [sys.executable, "-c", f'import urllib.request as r; r.urlopen({url!r}, data=b\'{{"text": "a"}}\')'],
-        stderr=subprocess.DEVNULL,
-    )
-    wait_until_busy(stuck)
+    request = ask_freeze(started)
     first.process.send_signal(signal.SIGKILL)
     assert wait_until_gone([started["processes"]["triton"]], timeout_s=20)
     assert request.wait(20) == 1
@@ -99,15 +96,40 @@ def test_a_model_that_is_stuck_when_its_parent_is_killed_is_ended_by_the_next_st
     assert not set(left) & set(shared_memory(tmp_path / "state"))
 
 
+def test_a_process_reads_in_the_memory_of_this_triton_whether_it_is_still_waited_for(program):
+    """A Triton that laid the memory out otherwise would switch off what keeps answers from others' requests."""
+    started = program("freeze").wait_for("processes")
+    held = started["processes"]["models"]["freeze"]
+    request = ask_freeze(started)
+    wait = triton_wait(Path(f"/proc/{held}/cmdline").read_text().split("\0"))
+    assert wait is not None
+    assert not wait.over()
+    os.kill(held, signal.SIGSTOP)
+    assert request.wait(20) == 1
+    deadline = time.monotonic() + 20
+    while not wait.over():
+        assert time.monotonic() < deadline, "Triton has given the process up, and its memory does not say so"
+
+
+def ask_freeze(started):
+    """Send a request that is never answered; return its process once the model is at it."""
+    url = f"http://{started['endpoints']['http']}/v2/models/freeze/generate"
+    request = subprocess.Popen(
+        [sys.executable, "-c", f'import urllib.request as r; r.urlopen({url!r}, data=b\'{{"text": "a"}}\')'],
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until_busy(started["processes"]["models"]["freeze"])
+    return request
+
+
 def wait_until_busy(pid):
     """Wait until a thread of the process is in the model's sleep (clock_nanosleep, call number 230)."""
-    deadline = 2000
+    deadline = time.monotonic() + 20
     while not any(
         task.read_text().startswith("230 0x0 0x0") or task.read_text().startswith("230 0x1 0x0")
         for task in Path(f"/proc/{pid}/task").glob("*/syscall")
     ):
-        deadline -= 1
-        assert deadline, "the model was never called"
+        assert time.monotonic() < deadline, "the model was never called"
         os.sched_yield()
 
 

@@ -193,3 +193,9 @@ def test_a_repeated_photo_is_answered_by_the_encoders_cache(server):
     second = server.infer("product_match_image", {"image_bytes": [photo]})
     assert hits() == before + 1
     assert first[0]["matches"] == second[0]["matches"]
+
+
+def test_every_model_reads_in_the_memory_of_this_triton_whether_it_is_still_waited_for(server):
+    assert server.infer("catalogue", {"command": [b'{"operation": "count"}']})[0]["count"]
+    assert "successfully loaded 'retrieval'" in server.log
+    assert "is not laid out as expected" not in server.log

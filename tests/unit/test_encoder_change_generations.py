@@ -8,26 +8,32 @@ import pytest
 
 from product_match.contract.errors import ConfigError, InvalidRequestError
 from product_match.encoder_change import requests as encoder_change
-from product_match.encoder_change.generations import Generation, Generations, read_generations, write_generations
+from product_match.encoder_change.generations import (
+    Generation,
+    Generations,
+    read_generations,
+    starting_generation,
+    write_generations,
+)
+from product_match.encoder_change.models import assemble_models, model_variables
 from product_match.encoder_change.requests import (
     forget_change,
     read_change,
     request_reindex,
     request_rollback,
-    succeeding,
     write_change,
 )
-from product_match.encoder_change.task import ReindexTask, generation_variables
 from product_match.host.json_files import read_json, write_json
 from product_match.repository.assembly import add_composing_models, entry_points, write_entry_point
 from product_match.settings import ServingSettings
-from product_match.stack.serving import assemble_models, change_worker, serving_settings, starting_generation
+from product_match.stack.serving import encoder_change_worker, serving_settings
 from product_match.stack.state import StateDirectory
 from product_match.triton.settings import model_settings
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.live_server import PROJECT
 
 ADAPTERS = PROJECT / "model_repository"
+TINY = "tiny@0123456789ab"
 
 
 @pytest.fixture
@@ -144,13 +150,11 @@ def test_a_rollback_names_the_encoder_before_which_must_still_be_there(state, tm
 
 
 def test_a_generation_is_called_after_its_revision_unless_it_was_there_before(state, tmp_path):
-    assert succeeding(state.path, "b@2", tmp_path) == Generation(encoder="b@2", directory=tmp_path, name="2")
-    write_generations(
-        state.path,
-        Generations(current=Generation(encoder="b@2", name="2"), previous=Generation(encoder="a@1", name="")),
-    )
-    assert succeeding(state.path, "a@1", tmp_path).name == ""
-    assert succeeding(state.path, "c@3", tmp_path).name == "3"
+    new = Generations().next("b@2", tmp_path)
+    assert new == Generation(encoder="b@2", directory=tmp_path, name="2")
+    held = Generations(current=new, previous=Generation(encoder="a@1", name=""))
+    assert (held.next("a@1", tmp_path).name, held.next("a@1", tmp_path).model_suffix) == ("", "")
+    assert (held.next("c@3", tmp_path).name, held.next("c@3", tmp_path).model_suffix) == ("3", "_3")
 
 
 def test_a_change_that_a_server_did_not_live_to_end_has_failed(state):
@@ -158,31 +162,37 @@ def test_a_change_that_a_server_did_not_live_to_end_has_failed(state):
     forget_change(state.path)
     assert read_change(state.path) == {}
     assert not (state.path / "changes").exists()
-    write_change(state.path, {"state": "running", "touched": True})
+    write_change(state.path, {"state": "running"})
     forget_change(state.path)
     change = read_change(state.path)
-    assert (change["state"], change["touched"]) == ("failed", False)
+    assert change["state"] == "failed"
     assert encoder_change.AGAIN in change["message"]
 
 
 def test_a_change_whose_encoder_was_served_when_the_server_ended_is_done(state):
     write_generations(state.path, Generations(current=Generation(encoder="tiny@0123456789ab")))
-    write_change(state.path, {"state": "running", "encoder": "tiny@0123456789ab", "touched": True})
+    write_change(state.path, {"state": "running", "encoder": "tiny@0123456789ab"})
     forget_change(state.path)
-    assert read_change(state.path) == {"state": "done", "encoder": "tiny@0123456789ab", "touched": False}
+    assert read_change(state.path) == {"state": "done", "encoder": "tiny@0123456789ab"}
 
 
 def test_a_server_starts_with_the_catalogues_own_encoder(state, tmp_path):
     first, second = encoder(tmp_path / "first"), encoder(tmp_path / "second", "ba9876543210")
-    new = starting_generation(state, first, is_default=True)
+    new = starting_generation(state.path, first, is_default=True)
     assert new == Generation(encoder="tiny@0123456789ab", directory=first)
-    state.set_current(Generation(encoder="tiny@ba9876543210", directory=second, name="ba9876543210"))
-    own = starting_generation(state, first, is_default=True)
-    assert own == Generation(encoder="tiny@ba9876543210", directory=second, name="ba9876543210")
-    with pytest.raises(ConfigError, match="holds a catalogue of the encoder tiny@ba9876543210, but this server"):
-        starting_generation(state, first, is_default=False)
+    own = Generation(encoder="tiny@ba9876543210", directory=second, name="ba9876543210")
+    write_generations(state.path, Generations(current=own))
+    assert starting_generation(state.path, first, is_default=True) == own
+    with pytest.raises(ConfigError) as refused:
+        starting_generation(state.path, first, is_default=False)
+    words = str(refused.value)
+    assert f"holds a catalogue of the encoder tiny@ba9876543210, but this server starts with {TINY}" in words
+    assert "leave out --encoder or give the catalogue's own" in words
+    assert "change the encoder by `product-match reindex --checkpoint`" in words
+    assert "go back to the one before by `product-match rollback`" in words
+    assert "or give another directory with --state-dir" in words
     second.rename(tmp_path / "moved")
-    moved = starting_generation(state, tmp_path / "moved", is_default=True)
+    moved = starting_generation(state.path, tmp_path / "moved", is_default=True)
     assert moved == Generation(encoder="tiny@ba9876543210", directory=tmp_path / "moved", name="ba9876543210")
 
 
@@ -224,9 +234,9 @@ def test_python_writes_nothing_into_a_models_folder_later(state, tmp_path):
 
 def test_a_models_parameters_go_before_the_environment(state):
     generation = Generation(encoder="b@2", directory=state.path, name="2")
-    parameters = {
-        name: {"string_value": value} for name, value in generation_variables(state, generation).items()
-    } | {"EXECUTION_ENV_PATH": {"string_value": "elsewhere"}}
+    parameters = {name: {"string_value": value} for name, value in model_variables(state, generation).items()} | {
+        "EXECUTION_ENV_PATH": {"string_value": "elsewhere"}
+    }
     environment = serving_settings(state, state.path / "old", 27017, 3).to_environment()
     settings = model_settings({"model_config": json.dumps({"parameters": parameters})}, environment)
     assert settings.encoder_directory == state.path
@@ -238,16 +248,52 @@ def test_a_models_parameters_go_before_the_environment(state):
     assert plain.document_collection == "products"
 
 
-def test_the_task_of_the_worker_travels_as_json_and_its_key_in_the_environment(state, tmp_path):
-    task = ReindexTask(
-        state_directory=str(state.path),
-        adapters=str(ADAPTERS),
-        grpc="127.0.0.1:1",
-        encoder="b@2",
-        directory=str(tmp_path),
-    )
-    assert ReindexTask.from_json(task.to_json()) == task
-    assert task.new_suffix == "_2"
-    worker = change_worker(state, task, serving_settings(state, tmp_path, 1, 0), "secret")
-    assert "secret" not in " ".join(worker._command)
+def test_the_worker_is_told_the_models_and_triton_and_its_key_in_the_environment(state, tmp_path):
+    settings = serving_settings(state, tmp_path, 1, 0)
+    worker = encoder_change_worker(state, settings, ADAPTERS, "127.0.0.1:1", "secret")
+    assert worker._command[1:] == ("-m", "product_match.encoder_change.worker", str(ADAPTERS), "127.0.0.1:1")
     assert worker._environment["TRITON_ADMIN_KEY"] == "secret"
+
+
+def test_after_a_start_the_models_are_called_after_their_generation(state, tmp_path):
+    directory = encoder(tmp_path / "new")
+    generation = Generation(encoder="tiny@0123456789ab", directory=directory, name="0123456789ab")
+    assemble_models(state, ADAPTERS, generation)
+    models = {path.name for path in state.model_repository.iterdir()}
+    assert {"catalogue", "product_match", "retrieval_0123456789ab", "indexing_0123456789ab"} <= models
+    assert "retrieval" not in models
+    assert (state.model_repository / "retrieval_0123456789ab" / "1" / "model.py").is_file()
+    text = (state.model_repository / "product_match" / "config.pbtxt").read_text()
+    assert 'model_name: "retrieval_0123456789ab"' in text
+
+
+@pytest.mark.parametrize("known", ["current", "previous"])
+def test_another_precision_under_a_name_that_is_known_is_refused(state, tmp_path, known):
+    """Older versions gave one checkpoint the same revision in every precision."""
+    place = encoder(tmp_path / "known")
+    others = {"current": Generation(encoder="b@2", name="2"), known: Generation(encoder=TINY, directory=place)}
+    write_generations(state.path, Generations(**others))
+    int8 = encoder(tmp_path / "int8")
+    (int8 / "encoder.json").write_text(encoder_spec(precision="int8").to_json())
+    with pytest.raises(InvalidRequestError) as refused:
+        request_reindex(state.path, str(int8))
+    words = f"reindex: {int8} holds {TINY} in int8, and the catalogue knows the one of that name in fp32"
+    assert words in str(refused.value)
+    assert "build it again with `ensemble-builder build`" in str(refused.value)
+    assert read_change(state.path) == {}
+    (place / "encoder.json").write_text(encoder_spec(revision="ba9876543210").to_json())
+    assert request_reindex(state.path, str(int8))["state"] in ("requested", "done")
+    (place / "encoder.json").unlink()
+    assert request_reindex(state.path, str(int8))["state"] in ("requested", "done")
+
+
+@pytest.mark.parametrize("text", ["{", "\x00\x00"])
+def test_a_damaged_state_file_is_named(state, text):
+    (state.path / "state.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"state\.json is damaged .*; remove it or give another directory"):
+        read_generations(state.path)
+
+
+def test_a_state_file_of_another_form_counts_as_new(state):
+    (state.path / "state.json").write_text("[1]")
+    assert read_generations(state.path) == Generations()

@@ -18,12 +18,11 @@ from product_match.documents.updating import update_products
 from product_match.encoder_change import worker
 from product_match.encoder_change.embedding import Embedder
 from product_match.encoder_change.generations import Generation, Generations, write_generations
-from product_match.encoder_change.handover import ChangeNotes
 from product_match.encoder_change.model_control import ModelControl
-from product_match.encoder_change.requests import read_change, write_change
-from product_match.encoder_change.task import ReindexTask
+from product_match.encoder_change.requests import ChangeReport, read_change, write_change
 from product_match.encoder_change.transfer import Transfer
-from product_match.encoder_change.worker import ChangeReport, EncoderChange, remove_others
+from product_match.encoder_change.worker import EncoderChange, remove_others
+from product_match.encoder_change.writers import WriteGate
 from product_match.host.ports import PortRequest, choose_ports
 from product_match.settings import VectorIndexKind
 from tests.fakes.catalogues import points, product_write, unit_vector, write_all
@@ -54,7 +53,7 @@ def stores(catalogue_settings, encoder, tmp_path):
     """The documents of the encoder that is served, and those of the new one."""
     spec = load_encoder(encoder)
     settings = dataclasses.replace(catalogue_settings, state_directory=tmp_path)
-    source = open_documents(settings, encoder_spec().identity, ChangeNotes(settings.state_directory))
+    source = open_documents(settings, encoder_spec().identity, WriteGate(tmp_path, "", "a@1"))
     changed = dataclasses.replace(settings, generation=spec.revision, state_directory=None)
     target = open_documents(changed, spec.identity)
     yield source, target
@@ -204,47 +203,53 @@ def test_a_production_catalogue_knows_no_other_generation(stores, catalogue_sett
     alone.close()
 
 
-def task(tmp_path, directory, **changes):
-    identity = load_encoder(directory).identity
-    fields = {"state_directory": str(tmp_path), "adapters": "", "grpc": ""}
-    return ReindexTask(**{**fields, "encoder": identity, "directory": str(directory), **changes})
+def asked(tmp_path, directory, settings, **changes):
+    """The change that `reindex.json` asks for."""
+    asked_for = {
+        "id": "1",
+        "state": "requested",
+        "encoder": load_encoder(directory).identity,
+        "directory": str(directory),
+    }
+    write_change(tmp_path, {**asked_for, **changes})
+    return EncoderChange(dataclasses.replace(settings, state_directory=tmp_path), tmp_path, "", "key")
 
 
 def test_a_change_needs_an_encoder_that_is_served_and_the_one_that_was_asked_for(
     tmp_path, encoder, catalogue_settings
 ):
     with pytest.raises(ConfigError, match="names no encoder that is served; start the server again"):
-        EncoderChange(task(tmp_path, encoder), catalogue_settings, "key")
+        asked(tmp_path, encoder, catalogue_settings)
     write_generations(tmp_path, Generations(current=Generation(encoder="a@1")))
     with pytest.raises(ConfigError) as refused:
-        EncoderChange(task(tmp_path, encoder, encoder="small@older"), catalogue_settings, "key")
+        asked(tmp_path, encoder, catalogue_settings, encoder="small@older")
     assert "held the encoder small@older when it was asked for, and now holds small@" in str(refused.value)
+    with pytest.raises(ConfigError, match="only where a state directory is; set PRODUCT_MATCH_STATE_DIRECTORY"):
+        EncoderChange(catalogue_settings, tmp_path, "", "key")
 
 
 def test_waiting_is_bounded(tmp_path, encoder, catalogue_settings, monkeypatch, stores):
     write_generations(tmp_path, Generations(current=Generation(encoder="a@1")))
-    change = EncoderChange(task(tmp_path, encoder), catalogue_settings, "key")
-    with pytest.raises(StackError, match="waited 0 s for the old writers' end, in vain; run the same command again"):
-        change._wait_for(lambda: False, 0.0, "the old writers' end")
+    change = asked(tmp_path, encoder, catalogue_settings)
+    monkeypatch.setattr(worker, "IN_STEP_TIMEOUT_S", 0.0)
+    source, _ = stores
+    write_all(source, product_write(1))
+    with pytest.raises(StackError, match="waited 0 s for the new index to be in step; run the same command again"):
+        change._wait_in_step(source)
     monkeypatch.setattr(worker, "wait_until_gone", lambda pids, timeout_s: False)
+    monkeypatch.setattr(ModelControl, "load", lambda self, model: None)
+    monkeypatch.setattr(ModelControl, "unload", lambda self, model: None)
     (closed,) = choose_ports({"grpc": PortRequest(port=0, purpose="a test", option="-")}).values()
-
-    class Unloading(ModelControl):
-        def unload(self, model):
-            pass
-
-    with (
-        Unloading(f"127.0.0.1:{closed}", "key") as control,
-        pytest.raises(StackError, match="the old encoder's models did not end within 30 s; see Triton's log"),
-    ):
-        change._end(control, stores[0], ["retrieval"], [1])
+    with ModelControl(f"127.0.0.1:{closed}", "key") as control:
+        with pytest.raises(StackError, match="waited 15 s for the old writers' end; run the same command again"):
+            change._switch(control, None, None, [1])
+        with pytest.raises(StackError, match="the old encoder's models did not end within 30 s; see Triton's log"):
+            change._end(control, [1])
 
 
 def test_a_triton_that_does_not_answer_is_told(monkeypatch):
     (closed,) = choose_ports({"grpc": PortRequest(port=0, purpose="a test", option="-")}).values()
     with ModelControl(f"127.0.0.1:{closed}", "key") as control:
-        with pytest.raises(StackError, match="Triton did not answer for 0 s; see its log"):
-            control.wait_ready(0)
         with pytest.raises(StackError, match="Triton cannot load the model catalogue"):
             control.load("catalogue")
         with pytest.raises(StackError, match="Triton cannot unload the model retrieval"):
@@ -263,12 +268,13 @@ def test_progress_is_written_now_and_then_and_keeps_what_was_asked_for(tmp_path)
 
 
 def test_a_worker_that_fails_says_so_where_it_was_asked(tmp_path, encoder, catalogue_settings, monkeypatch):
-    for name, value in catalogue_settings.to_environment().items():
+    settings = dataclasses.replace(catalogue_settings, state_directory=tmp_path)
+    for name, value in settings.to_environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("TRITON_ADMIN_KEY", "key")
     monkeypatch.setattr(worker.os, "nice", lambda _: None)
-    write_change(tmp_path, {"id": "1", "state": "requested"})
-    assert worker.main([task(tmp_path, encoder).to_json()]) == 1
+    write_change(tmp_path, {"id": "1", "state": "requested", "encoder": "b@2", "directory": str(encoder)})
+    assert worker.main(["adapters", "127.0.0.1:1"]) == 1
     change = read_change(tmp_path)
     # That it has failed is told by whoever looks after this process, once it is gone.
     assert (change["id"], change["state"]) == ("1", "requested")

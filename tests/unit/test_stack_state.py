@@ -11,7 +11,6 @@ import sys
 import pytest
 
 from product_match.contract.errors import ConfigError, StackError
-from product_match.encoder_change.generations import Generation
 from product_match.host.platforms import SHARED_MEMORY
 from product_match.host.processes import process_alive
 from product_match.stack.state import Endpoints, StateDirectory
@@ -169,33 +168,3 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path):
 def test_the_lock_is_asked_for_before_it_is_passed_on(state):
     with pytest.raises(StackError, match=r"is not locked; call lock\(\) first"):
         _ = state.lock_descriptor
-
-
-def test_the_encoder_is_remembered_and_another_refused(state):
-    state.lock()
-    state.check_encoder("demo@1")
-    assert state.encoder is None
-    state.set_current(Generation(encoder="demo@1"))
-    state.check_encoder("demo@1")
-    with pytest.raises(ConfigError) as refused:
-        state.check_encoder("mine@2")
-    words = str(refused.value)
-    assert "holds a catalogue of the encoder demo@1, but this server starts with mine@2" in words
-    assert "leave out --encoder or give the catalogue's own" in words
-    assert "change the encoder by `product-match reindex --checkpoint`" in words
-    assert "go back to the one before by `product-match rollback`" in words
-    assert "or give another directory with --state-dir" in words
-
-
-@pytest.mark.parametrize("text", ["{", "\x00\x00"])
-def test_a_damaged_state_file_is_named(state, text):
-    state.path.mkdir()
-    (state.path / "state.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"state\.json is damaged .*; remove it or give another directory"):
-        _ = state.encoder
-
-
-def test_a_state_file_of_another_form_counts_as_new(state):
-    state.path.mkdir()
-    (state.path / "state.json").write_text("[1]")
-    assert state.encoder is None

@@ -83,11 +83,11 @@ class Server(Child):
             2: ["stub", "/repository/indexing/1/model.py"],
         }
         self.dead = set()
-        self.reports = []
+        self.reports, self.told = [], []
         monkeypatch.setattr(supervision, "children_of", lambda pid: self.models)
         monkeypatch.setattr(supervision, "process_alive", lambda pid: pid not in self.dead)
 
-    def watched(self, **policy):
+    def watched(self, *, claim=lambda: True, **policy):
         server = ModelServer(
             child=self,
             is_ready=lambda: self.is_ready,
@@ -95,8 +95,10 @@ class Server(Child):
             policy=RestartPolicy(**policy),
             start_timeout_s=10.0,
             report=self.reports.append,
+            claim_models=claim,
+            models_ready=self.told.append,
         )
-        server.note_models()
+        server.models_are_ready()
         return server
 
 
@@ -124,10 +126,22 @@ def test_a_dead_model_starts_triton_again_and_the_new_models_are_watched(server)
     server.models, server.is_ready = {3: ["odd"]}, True
     watched.check(3.5)
     assert server.reports[1:] == ["Triton is ready again after 2.5 s"]
+    assert server.told == [100, 100]
     watched.check(4.0)
     server.dead = {3}
     watched.check(5.0)
     assert server.starts == 2
+
+
+def test_a_dead_model_starts_triton_again_only_once_the_models_are_nobody_elses(server):
+    claims = iter([False, True])
+    watched = server.watched(claim=lambda: next(claims))
+    watched.check(0.5)
+    server.dead = {1}
+    watched.check(1.0)
+    assert (server.starts, server.reports) == (0, [])
+    watched.check(1.25)
+    assert server.starts == 1
 
 
 def test_a_model_that_dies_too_often_ends_the_stack(server):

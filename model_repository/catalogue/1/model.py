@@ -11,10 +11,10 @@ from product_match.catalogue.opening import open_for_writing
 from product_match.catalogue.service import CatalogueService
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import CATALOGUE, composing_model
+from product_match.encoder_change.writers import held_until_served
 from product_match.triton.batches import BatchServer
 from product_match.triton.process import prepare_process
 from product_match.triton.settings import model_settings
-from product_match.triton.turns import InTurn
 
 
 class TritonPythonModel:
@@ -26,7 +26,7 @@ class TritonPythonModel:
         settings = model_settings(args, os.environ)
         encoder = load_encoder(settings.encoder_directory)
         self._catalogue = open_for_writing(settings, encoder)
-        service = InTurn(CatalogueService(self._catalogue), self._catalogue.turn)
+        service = held_until_served(CatalogueService(self._catalogue), self._catalogue.gate)
         self._server = BatchServer(pb_utils, composing_model(encoder, CATALOGUE), service, options=())
 
     def execute(self, requests: list[Any]) -> list[Any]:

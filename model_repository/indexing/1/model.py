@@ -11,11 +11,11 @@ from product_match.catalogue.opening import open_for_writing
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import INDEXING, composing_model
 from product_match.contract.options import INDEX_OPTIONS
+from product_match.encoder_change.writers import held_until_served
 from product_match.indexing.service import IndexingService
 from product_match.triton.batches import BatchServer
 from product_match.triton.process import prepare_process
 from product_match.triton.settings import model_settings
-from product_match.triton.turns import InTurn
 
 
 class TritonPythonModel:
@@ -28,7 +28,7 @@ class TritonPythonModel:
         encoder = load_encoder(settings.encoder_directory)
         self._catalogue = open_for_writing(settings, encoder)
         writing = IndexingService(self._catalogue.documents, self._catalogue.owner)
-        service = InTurn(writing, self._catalogue.turn)
+        service = held_until_served(writing, self._catalogue.gate)
         self._server = BatchServer(pb_utils, composing_model(encoder, INDEXING), service, INDEX_OPTIONS)
 
     def execute(self, requests: list[Any]) -> list[Any]:

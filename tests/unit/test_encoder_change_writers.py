@@ -1,29 +1,19 @@
-"""What writers do for a change of encoder: note their changes, wait for their turn, and be gone before it is over."""
+"""What writers do for a change of encoder: note what they change, and hold what comes until it is theirs to write."""
 
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 import threading
 
 import pytest
 
-from product_match.contract.errors import UnavailableError
+from product_match.contract.errors import StackError, UnavailableError
 from product_match.documents.removal import remove_products
 from product_match.documents.store import EVERYTHING, open_documents
 from product_match.documents.updating import update_products
-from product_match.encoder_change import handover
+from product_match.encoder_change import writers
 from product_match.encoder_change.generations import Generation, Generations, write_generations
-from product_match.encoder_change.handover import (
-    ChangeNotes,
-    ChangeRecorder,
-    Membership,
-    Turn,
-    has_left,
-    stop_noting,
-)
-from product_match.triton.turns import InTurn
+from product_match.encoder_change.writers import ChangeRecorder, WriteGate, held_until_served, stop_noting
 from tests.fakes.catalogues import points, product_write, write_all
 from tests.fakes.encoders import encoder_spec
 
@@ -33,8 +23,12 @@ def recorder(tmp_path):
     return ChangeRecorder(tmp_path)
 
 
+def changing(state_directory, *ids):
+    return WriteGate(state_directory, "", "a@1").changing(ids)
+
+
 def note(state_directory, *ids):
-    with ChangeNotes(state_directory).changing(ids):
+    with changing(state_directory, *ids):
         pass
 
 
@@ -48,15 +42,15 @@ def test_changes_are_noted_once_each_from_the_moment_that_somebody_asks(tmp_path
     assert recorder.take() == []
     note(tmp_path, "a")
     assert recorder.take() == ["a"]
-    recorder.stop()
+    stop_noting(tmp_path)
     note(tmp_path, "after")
-    assert not (tmp_path / handover.CHANGES_FILE).exists()
+    assert not (tmp_path / writers.CHANGES_FILE).exists()
     stop_noting(tmp_path)
 
 
 def test_half_a_line_waits_for_its_end(tmp_path, recorder):
     recorder.start()
-    with (tmp_path / handover.CHANGES_FILE).open("ab") as file:
+    with (tmp_path / writers.CHANGES_FILE).open("ab") as file:
         file.write(b"a\nb")
         file.flush()
         assert recorder.take() == ["a"]
@@ -69,32 +63,44 @@ def test_nothing_is_noted_where_no_encoder_can_change(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_recording_begins_only_once_the_changes_in_flight_are_over(tmp_path, recorder):
-    changing, over, started = threading.Event(), threading.Event(), threading.Event()
+@pytest.mark.parametrize("ask", ["start", "take"])
+def test_what_is_in_flight_is_waited_for(tmp_path, recorder, ask):
+    """Noted before it happens: whoever read the product too early would miss the change."""
+    recorder.start()
+    begun, over, answered = threading.Event(), threading.Event(), threading.Event()
 
     def change():
-        with ChangeNotes(tmp_path).changing(["a"]):
-            changing.set()
+        with changing(tmp_path, "a"):
+            begun.set()
             over.wait(10)
 
-    def start():
-        recorder.start()
-        started.set()
+    def wait():
+        getattr(recorder, ask)()
+        answered.set()
 
-    threads = [threading.Thread(target=change), threading.Thread(target=start)]
+    threads = [threading.Thread(target=change), threading.Thread(target=wait)]
     threads[0].start()
-    changing.wait(10)
+    assert begun.wait(10)
     threads[1].start()
-    assert not started.wait(0.2)
+    assert not answered.wait(0.2)
     over.set()
-    assert started.wait(10)
+    assert answered.wait(10)
     for thread in threads:
         thread.join()
 
 
+def test_a_change_that_does_not_end_is_told(tmp_path):
+    recorder = ChangeRecorder(tmp_path, timeout_s=0.02)
+    recorder.start()
+    with changing(tmp_path, "a"), pytest.raises(StackError) as late:
+        recorder.take()
+    assert "a change of products has been going on for 0.02 s; see the logs of the document store" in str(late.value)
+    assert recorder.take() == ["a"]
+
+
 def test_every_way_of_changing_products_is_noted_before_it_happens(catalogue_settings, tmp_path, recorder):
     settings = dataclasses.replace(catalogue_settings, state_directory=tmp_path)
-    documents = open_documents(settings, encoder_spec().identity, ChangeNotes(settings.state_directory))
+    documents = open_documents(settings, encoder_spec().identity, WriteGate(tmp_path, "", encoder_spec().identity))
     write_all(documents, product_write(1), product_write(2))
     recorder.start()
     write_all(documents, product_write(3))
@@ -108,54 +114,31 @@ def test_every_way_of_changing_products_is_noted_before_it_happens(catalogue_set
     documents.close()
 
 
-def test_writers_belong_to_their_generation_until_they_leave_or_die(tmp_path):
-    assert has_left(tmp_path, "")
-    first, second, other = Membership(tmp_path, ""), Membership(tmp_path, ""), Membership(tmp_path, "0123456789ab")
-    first.leave()
-    first.leave()
-    assert not has_left(tmp_path, "")
-    second.leave()
-    assert has_left(tmp_path, "")
-    assert not has_left(tmp_path, "0123456789ab")
-    other.leave()
-    program = (
-        "import pathlib, sys; from product_match.encoder_change.handover import Membership; "
-        "member = Membership(pathlib.Path(sys.argv[1]), ''); print('in', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout.readline() == b"in\n"
-        assert not has_left(tmp_path, "")
-        process.kill()
-        process.wait()
-        assert has_left(tmp_path, "")
-    Membership(None, "").leave()
-
-
 def test_a_generation_waits_until_the_catalogue_is_its_own_and_keeps_it(tmp_path):
     first, second = Generation(encoder="a@1"), Generation(encoder="b@2", name="2")
-    turn = Turn(tmp_path, "2", "b@2")
+    gate = WriteGate(tmp_path, "2", "b@2")
     write_generations(tmp_path, Generations(current=first))
     with pytest.raises(UnavailableError) as late:
-        turn.wait(timeout_s=0.05)
+        gate.wait(timeout_s=0.05)
     assert "being handed over to the encoder b@2, which took more than 0.05 s; try again" in str(late.value)
-    Turn(tmp_path, "", "a@1").wait(timeout_s=0)
+    WriteGate(tmp_path, "", "a@1").wait(timeout_s=0)
     write_generations(tmp_path, Generations(current=second, previous=first))
-    turn.wait(timeout_s=0)
+    gate.wait(timeout_s=0)
     write_generations(tmp_path, Generations(current=first))
-    turn.wait(timeout_s=0)
+    gate.wait(timeout_s=0)
 
 
-def test_a_new_state_directory_and_a_server_without_one_need_no_turn(tmp_path):
-    Turn(tmp_path, "", "a@1").wait(timeout_s=0)
-    Turn(None, "x", "a@1").wait(timeout_s=0)
+def test_a_new_state_directory_and_a_server_without_one_hold_nothing(tmp_path):
+    WriteGate(tmp_path, "", "a@1").wait(timeout_s=0)
+    WriteGate(None, "x", "a@1").wait(timeout_s=0)
 
 
-def test_requests_are_held_until_the_turn_and_told_where_it_does_not_come(tmp_path, monkeypatch):
+def test_requests_are_held_until_the_catalogue_is_theirs_and_told_where_that_does_not_come(tmp_path, monkeypatch):
     write_generations(tmp_path, Generations(current=Generation(encoder="a@1")))
-    service = InTurn(lambda requests: [{"n": len(requests)}] * len(requests), Turn(tmp_path, "2", "b@2"))
-    monkeypatch.setattr(Turn.wait, "__defaults__", (0.05,))
+    service = held_until_served(
+        lambda requests: [{"n": len(requests)}] * len(requests), WriteGate(tmp_path, "2", "b@2")
+    )
+    monkeypatch.setattr(WriteGate.wait, "__defaults__", (0.05,))
     refused = service([None, None])
     assert [type(answer) for answer in refused] == [UnavailableError] * 2
     write_generations(tmp_path, Generations(current=Generation(encoder="b@2", name="2")))
