@@ -30,7 +30,7 @@ LAYERS = [
     ("product_match.indexing.service", HEAVY | CLIENT | BUILDER | {"onnxruntime", "PIL", "tokenizers"}),
     ("product_match.triton.services", HEAVY | CLIENT | BUILDER | {"qdrant_client", "pymongo"}),
     ("product_match.evaluation.metrics", HEAVY | SERVER | CLIENT | BUILDER),
-    ("product_match_client", HEAVY | SERVER | BUILDER | {"product_match.stack", "product_match.retrieval"}),
+    ("product_match_client", HEAVY | SERVER | BUILDER | {"product_match.stack", "product_match.retrieval", "rich"}),
     (
         "product_match_client.cli.command",
         HEAVY | SERVER | BUILDER | {"product_match.stack", "product_match.retrieval"},
