@@ -243,7 +243,7 @@ def loads(arguments: argparse.Namespace, seed: int) -> Iterator[Load]:
         "seconds": arguments.seconds,
         "most": arguments.requests,
         "warm_up": arguments.warm_up,
-        "parameters": match_parameters(**chosen),
+        "parameters": match_parameters(chosen),
         "timeout_s": arguments.timeout,
         "seed": seed,
     }
