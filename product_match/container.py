@@ -25,11 +25,12 @@ from typing import Final
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, PlatformError, ProductMatchError
 from product_match.host import platforms
+from product_match.host.platforms import MIB
 from product_match.repository.assembly import assemble_repository
 from product_match.repository.shipped import shipped_adapters
 from product_match.settings import ServingSettings, redacted
 from product_match.triton import flags
-from product_match.triton.flags import MIB, Flag, Listener, Memory, Version
+from product_match.triton.flags import Flag, Listener, Memory, Version
 
 logger = logging.getLogger(__name__)
 

@@ -39,7 +39,6 @@ from product_match.index.verification import Verification
 
 Answer = dict[str, Any]
 
-WAIT_TIMEOUT_S: Final = 10.0
 VERIFY_SLICE_S: Final = 2.0
 """A comparison answers after about this time and is continued by the next command."""
 
@@ -251,7 +250,7 @@ def _status(catalogue: Catalogue, arguments: Arguments) -> Answer:
 
 def _applied(catalogue: Catalogue, revs: Mapping[str, int], wait: bool) -> bool | None:
     if wait:
-        return not catalogue.owner.wait_applied(revs, WAIT_TIMEOUT_S)
+        return not catalogue.owner.wait_applied(revs, limits.MAX_WAIT_S)
     catalogue.owner.wake()
     return None
 

@@ -9,7 +9,6 @@ while no process has the shard open and the last one closed it in order. A shard
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from product_match.contract.errors import ConfigError, DamagedIndexError
+from product_match.host.files import replace_file
 from product_match.vectors.edge_index import LOCK_WAIT_S, EdgeIndex
 
 logger = logging.getLogger(__name__)
@@ -108,17 +108,7 @@ class EdgeDirectory:
 
     def switch(self, shard: Path) -> None:
         """Make `shard` the current one, in one atomic step that survives a crash."""
-        temporary = self.path / f"{POINTER_FILE}.new"
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(shard.name + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path / POINTER_FILE)
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        replace_file(self.path / POINTER_FILE, f"{shard.name}\n".encode(), durable=True)
 
     def _set_aside(self, shard: Path) -> Path:
         """Put a shard that cannot be read out of the way and return the directory of a new one."""

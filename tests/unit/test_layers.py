@@ -54,10 +54,10 @@ ARROWS = {
     "preprocessing": {"contract"},
     "encoding": {"contract"},
     "repository": {"contract", "settings"},
-    "vectors": {"contract"},
+    "vectors": {"contract", "host"},
     "documents": {"contract", "settings"},
     "index": {"contract", "settings", "documents", "vectors", "host"},
-    "triton": {"contract", "settings", "preprocessing", "encoding"},
+    "triton": {"contract", "settings", "host", "preprocessing", "encoding"},
     "retrieval": {"contract", "vectors", "index", "triton"},
     "indexing": {"contract", "documents", "index", "triton"},
     "encoder_change": {

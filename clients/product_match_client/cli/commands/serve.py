@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from product_match.contract.errors import ConfigError
-from product_match_client.cli.arguments import DEFAULT_STATE_DIRECTORY, add_command, whole_number
+from product_match.host.state_layout import DEFAULT_STATE_DIRECTORY
+from product_match_client.cli.arguments import add_command, whole_number
 from product_match_client.cli.output import Console
 
 
