@@ -30,7 +30,7 @@ from product_match.repository.assembly import assemble_repository
 from product_match.repository.shipped import shipped_adapters
 from product_match.settings import ServingSettings, redacted
 from product_match.triton import flags
-from product_match.triton.flags import Flag, Listener, Memory, Version
+from product_match.triton.flags import Flag, ListenAddress, Memory, Version
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class ProductionServer:
     """
 
     model_repository: Path
-    listener: Listener
+    listener: ListenAddress
     gpu: bool
     admin_key: str
     load_threads: int = 8
@@ -141,7 +141,7 @@ def _command(arguments: argparse.Namespace, environment: Mapping[str, str]) -> l
         check_engines(settings.encoder_directory)
     server = ProductionServer(
         model_repository=repository,
-        listener=Listener(
+        listener=ListenAddress(
             address=arguments.address,
             http_port=arguments.http_port,
             grpc_port=arguments.grpc_port,

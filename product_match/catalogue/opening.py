@@ -14,12 +14,12 @@ from product_match.documents.leases import Lease
 from product_match.documents.store import DocumentStore, open_documents
 from product_match.encoder_change.handover import ChangeNotes, Membership, Turn
 from product_match.index.applier import Applier
+from product_match.index.background_verification import BackgroundVerification
 from product_match.index.owner import IndexOwner, LocalOwner
 from product_match.index.owner_socket import OwnerClient, OwnerServer
 from product_match.index.product_cache import CachedProducts
+from product_match.index.rebuild_schedule import RebuildSchedule
 from product_match.index.rebuilding import Rebuilder
-from product_match.index.reconciliation import Reconciliation
-from product_match.index.upkeep import Upkeep
 from product_match.settings import ServingSettings, VectorIndexKind
 from product_match.vectors.swappable_index import SwappableIndex
 from product_match.vectors.vector_index import VectorIndex
@@ -58,12 +58,12 @@ class SearchableCatalogue(Catalogue):
 
     Attributes:
         index: The vector index.
-        reconciliation: The comparison after a start that cannot trust the index; None where it can.
+        verification: The comparison after a start that cannot trust the index; None where it can.
         cache: The products in memory, where this process sees every change; None where it does not.
     """
 
     index: VectorIndex
-    reconciliation: Reconciliation | None = None
+    verification: BackgroundVerification | None = None
     cache: CachedProducts | None = None
 
     @property
@@ -128,28 +128,28 @@ def _own_edge(
     builder = EdgeBuilder(settings, encoder, directory)
     rebuilder = Rebuilder(EdgeReplacement(documents, index, applier, builder))
     owner = LocalOwner(documents, index, applier, rebuilder, settings.vector_index.value)
-    reconciliation = None if shard.in_step else Reconciliation(documents, owner)
+    verification = None if shard.in_step else BackgroundVerification(documents, owner)
 
     def close_shard() -> None:
         index.close()
-        if reconciliation is None or reconciliation.done:
+        if verification is None or verification.done:
             directory.mark_clean()
 
     opened.callback(close_shard)
     opened.callback(owner.close)
     opened.callback(OwnerServer(socket_path, owner).close)
     applier.start()
-    upkeep = Upkeep(index.count, lambda: index.ask(_count_unindexed), applier, rebuilder)
-    opened.callback(upkeep.close)
-    upkeep.start()
-    if reconciliation is not None:
-        opened.callback(reconciliation.close)
-        reconciliation.start()
+    schedule = RebuildSchedule(index.count, lambda: index.ask(_count_unindexed), applier, rebuilder)
+    opened.callback(schedule.close)
+    schedule.start()
+    if verification is not None:
+        opened.callback(verification.close)
+        verification.start()
     return SearchableCatalogue(
         documents=documents,
         owner=owner,
         index=index,
-        reconciliation=reconciliation,
+        verification=verification,
         cache=cache,
         _open=opened.pop_all(),
     )

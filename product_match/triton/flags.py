@@ -50,7 +50,7 @@ class Flag:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listener:
+class ListenAddress:
     """Where Triton listens.
 
     Attributes:
@@ -82,7 +82,7 @@ class Memory:
 def serving_flags(
     *,
     model_repository: Path,
-    listener: Listener,
+    listener: ListenAddress,
     memory: Memory,
     admin_key: str,
     exit_timeout_s: int,
