@@ -13,7 +13,7 @@ from typing import Any, Final
 from product_match.contract import limits, models
 from product_match.contract.errors import InvalidRequestError
 from product_match.contract.options import MATCH_OPTIONS, OptionSpec, OptionType
-from product_match.contract.products import IMAGE_OF, check_photos, parse_product, product_words
+from product_match.contract.products import IMAGE_OF, CheckedProduct, check_photos, parse_product, product_words
 from product_match_client.options import MatchOptions
 
 ImageSource = str | os.PathLike[str] | bytes
@@ -209,7 +209,7 @@ def index_request(rows: Sequence[ProductRow], *, wait: bool) -> InferRequest:
     images: list[bytes] = []
     texts: list[bytes] = []
     for row in rows:
-        product = parse_product(_json(row.product, "product").encode())
+        product = checked_product(row.product)
         photos = [read_image(photo) for photo in row.photos] or [b""]
         check_photos(product["id"], [len(photo) for photo in photos])
         further = json.dumps({IMAGE_OF: product["id"]}).encode()
@@ -226,6 +226,17 @@ def index_request(rows: Sequence[ProductRow], *, wait: bool) -> InferRequest:
         output=models.RECEIPT.name,
         parameters={"wait": True} if wait else {},
     )
+
+
+def checked_product(product: Mapping[str, Any]) -> CheckedProduct:
+    """Return a product as it will be sent; one that was checked before is returned as it is.
+
+    Raises:
+        InvalidRequestError: It cannot be written as JSON, or is no product.
+    """
+    if isinstance(product, CheckedProduct):
+        return product
+    return parse_product(_json(product, "product").encode())
 
 
 def row_words(product: Mapping[str, Any], text: str | None) -> str:

@@ -119,6 +119,14 @@ def test_a_request_takes_one_to_sixty_four_rows(count):
         requests.index_request([ProductRow(product={"id": "1"})] * count, wait=False)
 
 
+def test_a_product_is_checked_once():
+    checked = requests.checked_product({"id": 7, "name": "Coat"})
+    assert checked == {"id": "7", "name": "Coat"}
+    assert requests.checked_product(checked) is checked
+    sent = requests.index_request([ProductRow(product=checked)], wait=False).columns["product"]
+    assert [json.loads(row) for row in sent] == [checked]
+
+
 def test_a_photo_may_be_a_path_or_bytes(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"photo")
     assert requests.read_image(tmp_path / "a.jpg") == b"photo"
