@@ -31,7 +31,7 @@ test-serving: $(VENV)/.dev-serving ## The same without the builder's tests, and 
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --package product_match --package product_match_client
-	$(BIN)/python -m pytest --ignore tests/export -m 'not builder'
+	$(BIN)/python -m pytest --ignore tests/export
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -47,13 +47,8 @@ def shipped_encoder(places: Sequence[Path] | None = None) -> Path:
     Raises:
         ConfigError: There is none.
     """
-    found = _first_folder(places or (*_installed("encoder"), _PROJECT / ENCODER))
-    if found is None:
-        raise ConfigError(
-            "the encoder that comes with the project is not installed; `pip install product-match-sample` brings it, "
-            "or give an encoder directory of `ensemble-builder build` with --encoder"
-        )
-    return found.resolve()  # an editable installation has links
+    instead = "an encoder directory of `ensemble-builder build` with --encoder"
+    return _of_sample("encoder", instead, places or (*_installed("encoder"), _PROJECT / ENCODER))
 
 
 def shipped_sample(places: Sequence[Path] | None = None) -> Path:
@@ -62,13 +57,18 @@ def shipped_sample(places: Sequence[Path] | None = None) -> Path:
     Raises:
         ConfigError: There is none.
     """
-    found = _first_folder(places or (*_installed("sample_data"), _PROJECT / SAMPLE))
+    instead = "the folder of one with --sample-data"
+    return _of_sample("sample catalogue", instead, places or (*_installed("sample_data"), _PROJECT / SAMPLE))
+
+
+def _of_sample(what: str, instead: str, places: Sequence[Path]) -> Path:
+    found = _first_folder(places)
     if found is None:
         raise ConfigError(
-            "the sample catalogue that comes with the project is not installed; "
-            "`pip install product-match-sample` brings it, or give the folder of one with --sample-data"
+            f"the {what} that comes with the project is not installed; "
+            f"`pip install product-match-sample` brings it, or give {instead}"
         )
-    return found.resolve()
+    return found.resolve()  # an editable installation has links
 
 
 def _installed(folder: str) -> list[Path]:

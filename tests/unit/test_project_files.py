@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -69,3 +70,26 @@ def test_the_names_that_the_traces_lead_to_are_where_they_say():
 def test_the_changelog_knows_the_version():
     version = re.search(r'^version = "(.*)"$', read("pyproject.toml"), re.MULTILINE)[1]
     assert re.search(rf"^## {re.escape(version)}\b", read("CHANGELOG.md"), re.MULTILINE)
+
+
+def test_what_make_test_serving_runs_imports_no_torch():
+    """`make test-serving` leaves tests/export out, and has no torch to import."""
+    assert "pytest --ignore tests/export\n" in read("Makefile")
+    heavy = {"torch", "transformers", "safetensors", "sentencepiece", "onnxscript", "huggingface_hub"}
+    fakes = PROJECT / "tests" / "fakes"
+    imports = {path: top_level_imports(path) for path in (PROJECT / "tests").rglob("*.py")}
+    heavy |= {f"tests.fakes.{path.stem}" for path in fakes.glob("*.py") if imports[path] & heavy}
+    tests = [path for path in imports if path.parent not in (fakes, PROJECT / "tests" / "export")]
+    assert len(tests) > 80
+    assert {str(path): sorted(imports[path] & heavy) for path in tests if imports[path] & heavy} == {}
+
+
+def top_level_imports(path):
+    """The modules that a file imports when it is imported, and the packages they are in."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names | {name.split(".")[0] for name in names}
