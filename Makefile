@@ -5,14 +5,19 @@ PYTHON ?= $(shell for name in python3.12 python3.11 python3.10 python3; do \
 	then echo "$$name"; break; fi; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# The encoder and the sample catalogue, a distribution of their own.
+SAMPLE := distributions/product-match-sample
+DECLARED := pyproject.toml $(SAMPLE)/pyproject.toml constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	--editable ./$(SAMPLE) --editable
 # One process at a time imports BLAS in most tests; more threads only fight over the cores.
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test format lint types pytest clean
+.PHONY: help demo serve test test-serving format lint types pytest wheels clean
 
 help: ## What there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.embedded ## Start everything, load the sample catalogue, ask three questions, stop
 	@$(BIN)/product-match demo
@@ -21,6 +26,12 @@ serve: $(VENV)/.embedded ## Start everything, load the sample catalogue, stay un
 	@$(BIN)/product-match serve --sample
 
 test: $(VENV)/.dev format lint types pytest ## Formatting, lint, types and every test
+
+test-serving: $(VENV)/.dev-serving ## The same without the builder's tests, and so without torch
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --package product_match --package product_match_client
+	$(BIN)/python -m pytest --ignore tests/export
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -34,8 +45,12 @@ types: $(VENV)/.dev
 pytest: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
+wheels: $(VENV)/.dev-serving ## Both distributions, in dist/
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m build --outdir dist $(SAMPLE)
+
 clean: ## Remove the environment and the state directory
-	rm -rf $(VENV) .state build *.egg-info
+	rm -rf $(VENV) .state build dist *.egg-info $(SAMPLE)/*.egg-info
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Product Match needs Python 3.10, 3.11 or 3.12 with venv; \
@@ -43,13 +58,19 @@ $(VENV)/bin/python:
 	@echo "making $(VENV) with $(PYTHON)"
 	@"$(PYTHON)" -m venv $(VENV)
 
-# Stamps: what is installed is installed again only when pyproject.toml changes.
-$(VENV)/.embedded: pyproject.toml | $(VENV)/bin/python
+# Stamps: what is installed is installed again only when a pyproject.toml changes. Where torch comes from is pip's to say:
+# PIP_EXTRA_INDEX_URL may name an index of CPU builds.
+$(VENV)/.embedded: $(DECLARED) | $(VENV)/bin/python
 	@echo "installing the embedded stack (about a minute)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded]'
+	@$(INSTALL) '.[embedded]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "installing the embedded stack, the builder and the test tools (a few minutes)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+$(VENV)/.dev-serving: $(DECLARED) | $(VENV)/bin/python
+	@echo "installing the embedded stack and the test tools (about two minutes)"
+	@$(INSTALL) '.[dev-serving]'
 	@touch $@ $(VENV)/.embedded
+
+$(VENV)/.dev: $(DECLARED) | $(VENV)/bin/python
+	@echo "installing the embedded stack, the builder and the test tools (a few minutes)"
+	@$(INSTALL) '.[dev]'
+	@touch $@ $(VENV)/.embedded $(VENV)/.dev-serving

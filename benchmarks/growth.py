@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.load.summaries import summarise
 from product_match.contract.products import point_id
+from product_match.host.processes import read_process
 from product_match.vectors.edge_index import EdgeIndex
 from product_match.vectors.vector_index import VectorPoint, VectorQuery
 
@@ -168,7 +170,7 @@ def _exact(path: Path, queries: NDArray[np.float32]) -> list[list[str]]:
 
 
 def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(read_process(os.getpid(), "statm").split()[1])
     return pages * 4096
 
 

@@ -16,8 +16,6 @@ from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, ProductMatchError
 from product_match.contract.limits import MAX_BATCH_SIZE
 
-PROJECT = Path(__file__).resolve().parent.parent
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 failed, 2 misuse."""
@@ -155,7 +153,9 @@ def _add_check(commands: Any) -> None:
         "ensemble-builder check --write",
     )
     check.add_argument("--write", action="store_true", help="write them anew instead")
-    check.add_argument("--project", type=Path, default=PROJECT, help="folder of the project (default: this one)")
+    check.add_argument(
+        "--project", type=Path, default=Path(), help="a checkout of the project (default: this folder)"
+    )
 
 
 def _lengths(text: str) -> tuple[int, ...]:
@@ -166,7 +166,12 @@ def _lengths(text: str) -> tuple[int, ...]:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from ensemble_builder.build import BuildRequest, build  # torch takes seconds to import
+    try:
+        from ensemble_builder.build import BuildRequest, build  # torch takes seconds to import
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"building needs more than serving ({error}); install it with `pip install 'product-match[export]'`"
+        ) from error
 
     name = arguments.name or Path(arguments.checkpoint).name.replace("_", "-")
     out = arguments.out or Path("encoders") / f"{name}-{arguments.target}-{arguments.precision}"
@@ -236,11 +241,12 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from product_match.repository.generated import DEMO_ENCODER, stale_files, write_generated
+    from product_match.repository.generated import stale_files, write_generated
+    from product_match.repository.shipped import ENCODER
 
-    if not (arguments.project / DEMO_ENCODER).is_dir():
+    if not (arguments.project / ENCODER).is_dir():
         raise ConfigError(
-            f"{arguments.project} is not the project's folder, as it has no {DEMO_ENCODER}; run this in a "
+            f"{arguments.project.resolve()} is not the project's folder, as it has no {ENCODER}; run this in a "
             "checkout, or give one with --project"
         )
     stale = stale_files(arguments.project)

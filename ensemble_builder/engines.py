@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -22,6 +21,8 @@ from product_match.contract.encoder import BUILD_FILE, EncoderSpec, load_encoder
 from product_match.contract.errors import EngineError
 from product_match.contract.limits import MAX_BATCH_SIZE
 from product_match.contract.models import composing_model
+from product_match.host.files import replace_file
+from product_match.host.json_files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -202,9 +203,7 @@ def build_plans(
                 timing_cache=None if state_capability else directory / TIMING_CACHE_FILE,
                 capability=capability if state_capability else None,
             )
-            partial = path.with_suffix(".partial")
-            partial.write_bytes(plan)
-            partial.rename(path)
+            replace_file(path, plan)
         plans[model] = path
     return plans
 
@@ -240,9 +239,7 @@ def _record(directory: Path, trt: Any, capability: str, seconds: float) -> None:
     report["engines"] = {"tensorrt": trt.__version__, "capability": capability}
     report["timings_s"] = {**report["timings_s"], "engines": round(seconds, 3)}
     report["files"] = files_of(directory)
-    partial = directory / f"{BUILD_FILE}.partial"
-    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    partial.rename(directory / BUILD_FILE)
+    write_json(directory / BUILD_FILE, report)
 
 
 def check_directory(directory: Path) -> dict[str, Path]:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from product_match.contract.errors import BuildError
+from product_match.contract.errors import BuildError, ConfigError
 from product_match.contract.products import product_words
+from product_match.repository.shipped import shipped_sample
 
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-SAMPLE_PRODUCTS: Final = Path(__file__).resolve().parent.parent / "sample_data" / "products.jsonl"
+SAMPLE_PRODUCTS: Final = "products.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +30,11 @@ class Photo:
 
 
 def sample_photos() -> list[Photo]:
-    """Return the photos of the sample catalogue, or none where the project's folder is not there."""
-    if not SAMPLE_PRODUCTS.is_file():
+    """Return the photos of the sample catalogue, or none where it is not installed."""
+    try:
+        return _catalogue(shipped_sample() / SAMPLE_PRODUCTS)
+    except ConfigError:  # what is built without photos says so in its report
         return []
-    return _catalogue(SAMPLE_PRODUCTS)
 
 
 def user_photos(directory: Path, captions: Path | None) -> list[Photo]:

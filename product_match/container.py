@@ -25,11 +25,12 @@ from typing import Final
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, PlatformError, ProductMatchError
 from product_match.host import platforms
+from product_match.host.platforms import MIB
 from product_match.repository.assembly import assemble_repository
 from product_match.repository.shipped import shipped_adapters
 from product_match.settings import ServingSettings, redacted
 from product_match.triton import flags
-from product_match.triton.flags import MIB, Flag, Listener, Memory, Version
+from product_match.triton.flags import Flag, ListenAddress, Memory, Version
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class ProductionServer:
     """
 
     model_repository: Path
-    listener: Listener
+    listener: ListenAddress
     gpu: bool
     admin_key: str
     load_threads: int = 8
@@ -140,7 +141,7 @@ def _command(arguments: argparse.Namespace, environment: Mapping[str, str]) -> l
         check_engines(settings.encoder_directory)
     server = ProductionServer(
         model_repository=repository,
-        listener=Listener(
+        listener=ListenAddress(
             address=arguments.address,
             http_port=arguments.http_port,
             grpc_port=arguments.grpc_port,

@@ -7,10 +7,10 @@ out of `config.pbtxt`, and one place says what a variable is called and what it 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from product_match.contract.errors import ConfigError
@@ -35,41 +35,95 @@ class Secret:
         return "********" if self.value else ""
 
 
+def _is(meaning: str, read: Callable[[str, str], Any]) -> dict[str, Any]:
+    """Return what a field says of its variable: its meaning, and how `read(variable, text)` makes its value."""
+    return {"meaning": meaning, "read": read}
+
+
+def _text(_: str, value: str) -> str:
+    return value
+
+
+def _secret(_: str, value: str) -> Secret:
+    return Secret(value)
+
+
+def _path(_: str, value: str) -> Path:
+    return Path(value)
+
+
+def _kind(variable: str, value: str) -> VectorIndexKind:
+    try:
+        return VectorIndexKind(value)
+    except ValueError as error:
+        raise ConfigError(f"{variable} must be `edge` or `server`, got `{value}`") from error
+
+
+def _number(variable: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ConfigError(f"{variable} must be a number, got `{value}`") from error
+
+
+def _whole_number(variable: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError as error:
+        raise ConfigError(f"{variable} must be a whole number, got `{value}`") from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServingSettings:
     """What the Python models need to know.
 
-    Attributes:
-        encoder_directory: Holds `encoder.json` and its files.
-        mongodb_uri: Where documents live; may hold a password.
-        mongodb_database: Database name.
-        vector_index: Edge (in the retrieval process) or a Qdrant server.
-        index_directory: Edge only: where the index is kept.
-        owner_socket: Edge only: Unix socket on which the process that owns the index answers the others.
-        qdrant_url: Server only: `host:port` of its gRPC.
-        qdrant_api_key: Server only.
-        collection: Alias of the collection (server) and name of the document collection.
-        generation: What follows that name once the catalogue has changed its encoder; see Generation.
-        state_directory: Embedded only: where a change of encoder is written down; None where none can happen.
-        store_timeout_s: Longest wait for one call to a store; below the two seconds in which a dead store is told.
-        encoder_threads: ONNX Runtime threads of each encoder; 0 lets it decide.
-        metrics_address: `host:port` of Triton's metrics, which tell how many requests wait; empty refuses none.
+    Each is declared once: its name in capitals is the variable, its metadata say what that is and how it is read.
+    The store's time limit is below the two seconds in which a dead store is told.
     """
 
-    encoder_directory: Path
-    mongodb_uri: Secret
-    mongodb_database: str = "product_match"
-    vector_index: VectorIndexKind = VectorIndexKind.EDGE
-    index_directory: Path | None = None
-    owner_socket: Path | None = None
-    qdrant_url: str = ""
-    qdrant_api_key: Secret = field(default_factory=lambda: Secret(""))
-    collection: str = "products"
-    generation: str = ""
-    state_directory: Path | None = None
-    store_timeout_s: float = 0.8
-    encoder_threads: int = 0
-    metrics_address: str = ""
+    encoder_directory: Path = field(metadata=_is("Directory that `ensemble-builder build` made.", _path))
+    mongodb_uri: Secret = field(
+        metadata=_is("Where documents live, such as mongodb://user:password@host:27017.", _secret)
+    )
+    mongodb_database: str = field(
+        default="product_match", metadata=_is("Database name; product_match unless set.", _text)
+    )
+    vector_index: VectorIndexKind = field(
+        default=VectorIndexKind.EDGE,
+        metadata=_is("`edge` (in process, the default) or `server` (a Qdrant server).", _kind),
+    )
+    index_directory: Path | None = field(
+        default=None, metadata=_is("Where the index in process keeps its files; edge only.", _path)
+    )
+    owner_socket: Path | None = field(
+        default=None, metadata=_is("Unix socket of the process that owns the index; edge only.", _path)
+    )
+    qdrant_url: str = field(default="", metadata=_is("host:port of the Qdrant server's gRPC; server only.", _text))
+    qdrant_api_key: Secret = field(default=Secret(""), metadata=_is("Its API key; server only.", _secret))
+    collection: str = field(
+        default="products", metadata=_is("Name of the collection in both stores; products unless set.", _text)
+    )
+    generation: str = field(
+        default="",
+        metadata=_is("What follows that name after a change of encoder; `product-match serve` sets it.", _text),
+    )
+    state_directory: Path | None = field(
+        default=None,
+        metadata=_is("Where a change of encoder is written down; `product-match serve` sets it.", _path),
+    )
+    store_timeout_s: float = field(
+        default=0.8, metadata=_is("Longest wait for one call to a store, in seconds; 0.8 unless set.", _number)
+    )
+    encoder_threads: int = field(
+        default=0,
+        metadata=_is("ONNX Runtime threads of each encoder; 0 (the default) lets it decide.", _whole_number),
+    )
+    metrics_address: str = field(
+        default="",
+        metadata=_is(
+            "host:port of Triton's metrics, which tell when too many requests wait; unset, all are taken.", _text
+        ),
+    )
 
     def __post_init__(self) -> None:
         """Check what depends on something else."""
@@ -95,23 +149,8 @@ class ServingSettings:
 
     def to_environment(self) -> dict[str, str]:
         """Return the variables that `from_environment` reads back to the same settings."""
-        variables = {
-            "ENCODER_DIRECTORY": str(self.encoder_directory),
-            "MONGODB_URI": self.mongodb_uri.value,
-            "MONGODB_DATABASE": self.mongodb_database,
-            "VECTOR_INDEX": self.vector_index.value,
-            "INDEX_DIRECTORY": str(self.index_directory or ""),
-            "OWNER_SOCKET": str(self.owner_socket or ""),
-            "QDRANT_URL": self.qdrant_url,
-            "QDRANT_API_KEY": self.qdrant_api_key.value,
-            "COLLECTION": self.collection,
-            "GENERATION": self.generation,
-            "STATE_DIRECTORY": str(self.state_directory or ""),
-            "STORE_TIMEOUT_S": str(self.store_timeout_s),
-            "ENCODER_THREADS": str(self.encoder_threads),
-            "METRICS_ADDRESS": self.metrics_address,
-        }
-        return {PREFIX + name: value for name, value in variables.items() if value}
+        values = {each.name.upper(): _written(getattr(self, each.name)) for each in fields(self)}
+        return {PREFIX + variable: value for variable, value in values.items() if value}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ServingSettings:
@@ -126,43 +165,26 @@ class ServingSettings:
                 raise ConfigError(f"{PREFIX}{name} is not a setting; known are {', '.join(sorted(VARIABLES))}")
             if value.startswith("${"):
                 raise ConfigError(f"{PREFIX}{name} still holds the placeholder {value}; set the variable it names")
-        for name in ("ENCODER_DIRECTORY", "MONGODB_URI"):
-            if not given.get(name):
-                raise ConfigError(f"{PREFIX}{name} is not set; {VARIABLES[name]}")
-        return cls(
-            encoder_directory=Path(given["ENCODER_DIRECTORY"]),
-            mongodb_uri=Secret(given["MONGODB_URI"]),
-            mongodb_database=given.get("MONGODB_DATABASE") or cls.mongodb_database,
-            vector_index=_kind(given.get("VECTOR_INDEX") or VectorIndexKind.EDGE.value),
-            index_directory=_path(given.get("INDEX_DIRECTORY")),
-            owner_socket=_path(given.get("OWNER_SOCKET")),
-            qdrant_url=given.get("QDRANT_URL", ""),
-            qdrant_api_key=Secret(given.get("QDRANT_API_KEY", "")),
-            collection=given.get("COLLECTION") or cls.collection,
-            generation=given.get("GENERATION", ""),
-            state_directory=_path(given.get("STATE_DIRECTORY")),
-            store_timeout_s=_number("STORE_TIMEOUT_S", given.get("STORE_TIMEOUT_S"), cls.store_timeout_s),
-            encoder_threads=int(_number("ENCODER_THREADS", given.get("ENCODER_THREADS"), cls.encoder_threads)),
-            metrics_address=given.get("METRICS_ADDRESS", ""),
-        )
+        values: dict[str, Any] = {}
+        for each in fields(cls):
+            variable = each.name.upper()
+            if given.get(variable):
+                values[each.name] = each.metadata["read"](PREFIX + variable, given[variable])
+            elif each.default is MISSING:
+                raise ConfigError(f"{PREFIX}{variable} is not set; {VARIABLES[variable]}")
+        return cls(**values)
 
 
 VARIABLES: Final[Mapping[str, str]] = {
-    "ENCODER_DIRECTORY": "Directory that `ensemble-builder build` made.",
-    "MONGODB_URI": "Where documents live, such as mongodb://user:password@host:27017.",
-    "MONGODB_DATABASE": "Database name; product_match unless set.",
-    "VECTOR_INDEX": "`edge` (in process, the default) or `server` (a Qdrant server).",
-    "INDEX_DIRECTORY": "Where the index in process keeps its files; edge only.",
-    "OWNER_SOCKET": "Unix socket of the process that owns the index; edge only.",
-    "QDRANT_URL": "host:port of the Qdrant server's gRPC; server only.",
-    "QDRANT_API_KEY": "Its API key; server only.",
-    "COLLECTION": "Name of the collection in both stores; products unless set.",
-    "GENERATION": "What follows that name after a change of encoder; `product-match serve` sets it.",
-    "STATE_DIRECTORY": "Where a change of encoder is written down; `product-match serve` sets it.",
-    "STORE_TIMEOUT_S": "Longest wait for one call to a store, in seconds; 0.8 unless set.",
-    "ENCODER_THREADS": "ONNX Runtime threads of each encoder; 0 (the default) lets it decide.",
-    "METRICS_ADDRESS": "host:port of Triton's metrics, which tell when too many requests wait; unset, all are taken.",
+    each.name.upper(): each.metadata["meaning"] for each in fields(ServingSettings)
 }
+"""What each variable is, by its name after the prefix."""
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Secret | VectorIndexKind):
+        value = value.value
+    return "" if value is None else str(value)
 
 
 def redacted(uri: str) -> str:
@@ -174,26 +196,6 @@ def redacted(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{parts.username}:********@{host}"))
 
 
-def _kind(value: str) -> VectorIndexKind:
-    try:
-        return VectorIndexKind(value)
-    except ValueError as error:
-        raise ConfigError(f"{PREFIX}VECTOR_INDEX must be `edge` or `server`, got `{value}`") from error
-
-
 def _is_address(value: str) -> bool:
     host, _, port = value.rpartition(":")
     return bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
-
-
-def _path(value: str | None) -> Path | None:
-    return Path(value) if value else None
-
-
-def _number(name: str, value: str | None, default: float) -> float:
-    if not value:
-        return default
-    try:
-        return float(value)
-    except ValueError as error:
-        raise ConfigError(f"{PREFIX}{name} must be a number, got `{value}`") from error

@@ -18,9 +18,8 @@ from benchmarks.load.perf_analyzer import analyse
 from benchmarks.load.runs import Load, Runner, RunResult, Server
 from product_match.contract.errors import ConfigError, InvalidRequestError
 from product_match.contract.options import MATCH_OPTIONS
+from product_match.host.state_layout import DEFAULT_STATE_DIRECTORY, ENDPOINTS_FILE
 from product_match_client.cli.arguments import (
-    DEFAULT_STATE_DIRECTORY,
-    ENDPOINTS_FILE,
     add_options,
     describe,
     positive_integer,
@@ -243,7 +242,7 @@ def loads(arguments: argparse.Namespace, seed: int) -> Iterator[Load]:
         "seconds": arguments.seconds,
         "most": arguments.requests,
         "warm_up": arguments.warm_up,
-        "parameters": match_parameters(**chosen),
+        "parameters": match_parameters(chosen),
         "timeout_s": arguments.timeout,
         "seed": seed,
     }

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from product_match.contract.errors import ConfigError
+from product_match.host.processes import PROC, command_line, process_ids, read_process, status_fields
 
-PROC: Final = Path("/proc")
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 _PARENT, _USER, _SYSTEM = 1, 11, 12
 """Places in /proc/PID/stat, counted after the name in brackets."""
@@ -39,12 +39,10 @@ def process_tree(root: int, proc: Path = PROC) -> list[int]:
     """
     children: dict[int, list[int]] = {}
     known = set()
-    for entry in proc.iterdir():
-        if entry.name.isdigit():
-            fields = _stat(entry)
-            if fields is not None:
-                known.add(int(entry.name))
-                children.setdefault(int(fields[_PARENT]), []).append(int(entry.name))
+    for pid in process_ids(proc):
+        if fields := status_fields(pid, proc):
+            known.add(pid)
+            children.setdefault(int(fields[_PARENT]), []).append(pid)
     if root not in known:
         raise ConfigError(f"there is no process {root}; give the pid of the running server")
     found = [root]
@@ -57,13 +55,11 @@ def use(pids: Iterable[int], proc: Path = PROC, *, memory: bool = True) -> dict[
     """Return what each process has used; those that ended meanwhile are left out."""
     found = {}
     for pid in pids:
-        entry = proc / str(pid)
-        fields = _stat(entry)
-        if fields is not None:
+        if fields := status_fields(pid, proc):
             found[pid] = ProcessUse(
-                name=_name(entry),
+                name=_name(pid, proc),
                 cpu_s=(int(fields[_USER]) + int(fields[_SYSTEM])) * _TICK_S,
-                memory_bytes=_memory(entry) if memory else 0,
+                memory_bytes=_memory(pid, proc) if memory else 0,
             )
     return found
 
@@ -77,34 +73,17 @@ def spent(before: Mapping[int, ProcessUse], after: Mapping[int, ProcessUse]) -> 
     return dict(sorted(by_name.items(), key=lambda item: -item[1]))
 
 
-def _stat(entry: Path) -> list[str] | None:
-    try:
-        text = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name may hold blanks and brackets; the last bracket ends it.
-    return text.rpartition(")")[2].split()
+def _name(pid: int, proc: Path) -> str:
+    words = command_line(pid, proc)
+    for word in words:
+        if word.endswith("/1/model.py"):
+            return Path(word).parent.parent.name
+    known = (name for name in ("tritonserver", "nx_27017") if any(name in word for word in words))
+    return next(known, Path(words[0]).name or str(pid))
 
 
-def _name(entry: Path) -> str:
-    try:
-        words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        for word in words:
-            if word.endswith("/1/model.py"):
-                return Path(word).parent.parent.name
-        return next(
-            (known for known in ("tritonserver", "nx_27017") if any(known in word for word in words)),
-            Path(words[0]).name or entry.name,
-        )
-    except (FileNotFoundError, ProcessLookupError):
-        return entry.name
-
-
-def _memory(entry: Path) -> int:
-    try:
-        for line in (entry / "smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return 0
+def _memory(pid: int, proc: Path) -> int:
+    for line in read_process(pid, "smaps_rollup", proc).splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
     return 0

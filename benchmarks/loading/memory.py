@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from product_match.host.processes import read_process
+
 SAMPLE_S: Final = 0.5
 _PEAK: Final = "VmHWM:"
 
 
 def peak_bytes(pid: int) -> int:
     """Return the most memory that a process has held (resident, pages it shares included); 0 if it is gone."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith(_PEAK):
-                return int(line.split()[1]) * 1024
+    for line in read_process(pid, "status").splitlines():
+        if line.startswith(_PEAK):
+            return int(line.split()[1]) * 1024
     return 0
 
 

@@ -20,6 +20,7 @@ from benchmarks.loading.other_encoder import other_encoder
 from benchmarks.loading.searching import SearchLoad, sample_queries, server_ask
 from benchmarks.serving import PROJECT, Command, Serve, descendants
 from product_match.contract.errors import ProductMatchError, StackError
+from product_match.host.polling import wait_until
 from product_match_client.client import ProductMatchClient
 
 SAMPLE: Final = PROJECT / "sample_data"
@@ -157,12 +158,9 @@ class Measurement:
                 pipe.write(line.decode())
 
     def _wait_until_searchable(self) -> float:
-        deadline = time.monotonic() + SEARCHABLE_TIMEOUT_S
         with ProductMatchClient(self._serve.url, timeout_s=30) as client:
-            while client.status()["pending"]:
-                if time.monotonic() > deadline:
-                    raise StackError(f"products are pending {SEARCHABLE_TIMEOUT_S:g} s after the load")
-                time.sleep(0.2)
+            if not wait_until(lambda: not client.status()["pending"], SEARCHABLE_TIMEOUT_S, poll_s=0.2):
+                raise StackError(f"products are pending {SEARCHABLE_TIMEOUT_S:g} s after the load")
         return time.monotonic()
 
     def _verify(self) -> dict[str, Any]:

@@ -6,16 +6,20 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from product_match_client import conversations, operations, requests
+from product_match_client import conversations, operations
 from product_match_client.answers import MatchResult, Receipt
 from product_match_client.async_transports import AsyncTransport, open_async_transport
 from product_match_client.client import DEFAULT_TIMEOUT_S, READY_POLL_S, not_ready
 from product_match_client.conversations import Conversation, ProductPage
 from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
 from product_match_client.operations import Operation
+from product_match_client.options import MatchOptions
 from product_match_client.requests import ImageSource, ImageSources, ProductRow, Query
+
+if TYPE_CHECKING:  # in the standard library from Python 3.11 on
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 DEFAULT_CONNECTIONS: Final = 100
@@ -70,46 +74,18 @@ class AsyncProductMatchClient:
         self,
         image: ImageSource | None = None,
         text: str | None = None,
-        *,
-        top_k: int | None = None,
-        fields: Sequence[str] | None = None,
-        filter: Mapping[str, Any] | None = None,  # noqa: A002  the option's own name
-        min_score: float | None = None,
-        image_weight: float | None = None,
-        text_weight: float | None = None,
+        **options: Unpack[MatchOptions],
     ) -> MatchResult:
         """Find the products that fit a photo, words, or both; see `ProductMatchClient.match`."""
-        parameters = requests.match_parameters(
-            top_k=top_k,
-            fields=fields,
-            filter=filter,
-            min_score=min_score,
-            image_weight=image_weight,
-            text_weight=text_weight,
-        )
-        return await self._run(operations.match(Query(image=image, text=text), parameters))
+        return await self._run(operations.match(Query(image=image, text=text), options))
 
     async def match_batch(
         self,
         queries: Sequence[Query],
-        *,
-        top_k: int | None = None,
-        fields: Sequence[str] | None = None,
-        filter: Mapping[str, Any] | None = None,  # noqa: A002  the option's own name
-        min_score: float | None = None,
-        image_weight: float | None = None,
-        text_weight: float | None = None,
+        **options: Unpack[MatchOptions],
     ) -> list[MatchResult]:
         """Answer several queries in one request; see `ProductMatchClient.match_batch`."""
-        parameters = requests.match_parameters(
-            top_k=top_k,
-            fields=fields,
-            filter=filter,
-            min_score=min_score,
-            image_weight=image_weight,
-            text_weight=text_weight,
-        )
-        return await self._run(operations.match_batch(queries, parameters))
+        return await self._run(operations.match_batch(queries, options))
 
     async def index(
         self,

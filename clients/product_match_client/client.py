@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from product_match.contract.errors import UnavailableError
-from product_match_client import conversations, operations, requests
+from product_match_client import conversations, operations
 from product_match_client.answers import MatchResult, Receipt
 from product_match_client.conversations import Conversation, ProductPage
 from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
 from product_match_client.operations import Operation
+from product_match_client.options import MatchOptions
 from product_match_client.requests import ImageSource, ImageSources, ProductRow, Query
 from product_match_client.transports import Transport, open_transport
+
+if TYPE_CHECKING:  # in the standard library from Python 3.11 on
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 DEFAULT_TIMEOUT_S: Final = 30.0
@@ -68,50 +72,25 @@ class ProductMatchClient:
         self,
         image: ImageSource | None = None,
         text: str | None = None,
-        *,
-        top_k: int | None = None,
-        fields: Sequence[str] | None = None,
-        filter: Mapping[str, Any] | None = None,  # noqa: A002  the option's own name
-        min_score: float | None = None,
-        image_weight: float | None = None,
-        text_weight: float | None = None,
+        **options: Unpack[MatchOptions],
     ) -> MatchResult:
         """Find the products that fit a photo, words, or both.
 
         Args:
             image: A path, or the bytes of an encoded photo.
             text: Words.
-            top_k: How many matches; the server's default unless given.
-            fields: Product fields to return; all unless given, none for an empty list.
-            filter: Only products that fit, such as `{"category": "Shoes", "price": {"lte": 50}}`.
-            min_score: Leave out matches that score less.
-            image_weight: Weight of the photo where both are given.
-            text_weight: Weight of the words where both are given.
+            options: The options of `MatchOptions`, such as `top_k=5`; those not given are the server's to choose.
 
         Raises:
             InvalidRequestError: The query cannot be served; the message says what to change.
             UnavailableError: The server or one of its stores is away, busy or too slow.
         """
-        parameters = requests.match_parameters(
-            top_k=top_k,
-            fields=fields,
-            filter=filter,
-            min_score=min_score,
-            image_weight=image_weight,
-            text_weight=text_weight,
-        )
-        return self._run(operations.match(Query(image=image, text=text), parameters))
+        return self._run(operations.match(Query(image=image, text=text), options))
 
     def match_batch(
         self,
         queries: Sequence[Query],
-        *,
-        top_k: int | None = None,
-        fields: Sequence[str] | None = None,
-        filter: Mapping[str, Any] | None = None,  # noqa: A002  the option's own name
-        min_score: float | None = None,
-        image_weight: float | None = None,
-        text_weight: float | None = None,
+        **options: Unpack[MatchOptions],
     ) -> list[MatchResult]:
         """Answer several queries in one request; the options, as in `match`, hold for all of them.
 
@@ -119,15 +98,7 @@ class ProductMatchClient:
             InvalidRequestError: A query cannot be served; none of them is answered.
             UnavailableError: The server or one of its stores is away, busy or too slow.
         """
-        parameters = requests.match_parameters(
-            top_k=top_k,
-            fields=fields,
-            filter=filter,
-            min_score=min_score,
-            image_weight=image_weight,
-            text_weight=text_weight,
-        )
-        return self._run(operations.match_batch(queries, parameters))
+        return self._run(operations.match_batch(queries, options))
 
     def index(
         self,

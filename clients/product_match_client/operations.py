@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 from product_match.contract.errors import ProductMatchError
 from product_match_client import answers, requests
 from product_match_client.answers import MatchResult, Receipt
-from product_match_client.requests import InferRequest, ParameterValue, ProductRow, Query
+from product_match_client.options import MatchOptions
+from product_match_client.requests import InferRequest, ProductRow, Query
 
 T = TypeVar("T")
 
@@ -23,17 +24,18 @@ class Operation(Generic[T]):
     read: Callable[[Sequence[bytes]], T]
 
 
-def match(query: Query, parameters: Mapping[str, ParameterValue]) -> Operation[MatchResult]:
+def match(query: Query, options: MatchOptions) -> Operation[MatchResult]:
     """Match one query."""
     return Operation(
-        request=requests.match_request([query], parameters), read=lambda rows: _one(answers.read_matches(rows))
+        request=requests.match_request([query], requests.match_parameters(options)),
+        read=lambda rows: _one(answers.read_matches(rows)),
     )
 
 
-def match_batch(queries: Sequence[Query], parameters: Mapping[str, ParameterValue]) -> Operation[list[MatchResult]]:
+def match_batch(queries: Sequence[Query], options: MatchOptions) -> Operation[list[MatchResult]]:
     """Match several queries in one request."""
     return Operation(
-        request=requests.match_request(queries, parameters),
+        request=requests.match_request(queries, requests.match_parameters(options)),
         read=lambda rows: _counted(answers.read_matches(rows), len(queries)),
     )
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 from product_match.contract import limits, models
 from product_match.contract.errors import InvalidRequestError
 from product_match.contract.options import MATCH_OPTIONS, OptionSpec, OptionType
-from product_match.contract.products import IMAGE_OF, check_photos, parse_product, product_words
+from product_match.contract.products import IMAGE_OF, CheckedProduct, check_photos, parse_product, product_words
+from product_match_client.options import MatchOptions
 
 ImageSource = str | os.PathLike[str] | bytes
 ImageSources = ImageSource | Sequence[ImageSource]
@@ -118,31 +119,32 @@ def within_limit(what: str, data: bytes) -> bytes:
     return data
 
 
-def match_parameters(
-    *,
-    top_k: int | None,
-    fields: Sequence[str] | None,
-    filter: Mapping[str, Any] | None,  # noqa: A002  the option's own name
-    min_score: float | None,
-    image_weight: float | None,
-    text_weight: float | None,
-) -> dict[str, ParameterValue]:
+def match_parameters(options: MatchOptions) -> dict[str, ParameterValue]:
     """Return the request parameters for the options that were given.
 
     Raises:
-        InvalidRequestError: A number is outside its range, or the filter is not JSON.
+        InvalidRequestError: An option is unknown, a number outside its range, or the filter is not JSON.
     """
     parameters: dict[str, ParameterValue] = {}
-    numbers = {"top_k": top_k, "min_score": min_score, "image_weight": image_weight, "text_weight": text_weight}
-    for name, value in numbers.items():
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            raise InvalidRequestError(f"{name} is no option of a match; known are {', '.join(_OPTIONS)}")
         if value is not None:
-            parameters[name] = _number(_OPTIONS[name], value)
-    if fields is not None:
-        names = [fields] if isinstance(fields, str) else list(fields)
-        parameters["fields"] = ",".join(names) or NO_FIELDS
-    if filter is not None:
-        parameters["filter"] = _json(filter, "filter")
+            parameters[name] = _parameter(_OPTIONS[name], value)
     return parameters
+
+
+def _parameter(option: OptionSpec, value: Any) -> ParameterValue:
+    """Return an option as it travels; what has no writer here travels as it is, and the server checks it."""
+    if option.type in (OptionType.INTEGER, OptionType.NUMBER):
+        return _number(option, value)
+    if option.type is OptionType.NAMES:
+        names = [value] if isinstance(value, str) else list(value)
+        return ",".join(names) or NO_FIELDS
+    if option.type is OptionType.JSON:
+        return _json(value, option.name)
+    plain: ParameterValue = value
+    return plain
 
 
 def _number(option: OptionSpec, value: float) -> ParameterValue:
@@ -207,7 +209,7 @@ def index_request(rows: Sequence[ProductRow], *, wait: bool) -> InferRequest:
     images: list[bytes] = []
     texts: list[bytes] = []
     for row in rows:
-        product = parse_product(_json(row.product, "product").encode())
+        product = checked_product(row.product)
         photos = [read_image(photo) for photo in row.photos] or [b""]
         check_photos(product["id"], [len(photo) for photo in photos])
         further = json.dumps({IMAGE_OF: product["id"]}).encode()
@@ -224,6 +226,17 @@ def index_request(rows: Sequence[ProductRow], *, wait: bool) -> InferRequest:
         output=models.RECEIPT.name,
         parameters={"wait": True} if wait else {},
     )
+
+
+def checked_product(product: Mapping[str, Any]) -> CheckedProduct:
+    """Return a product as it will be sent; one that was checked before is returned as it is.
+
+    Raises:
+        InvalidRequestError: It cannot be written as JSON, or is no product.
+    """
+    if isinstance(product, CheckedProduct):
+        return product
+    return parse_product(_json(product, "product").encode())
 
 
 def row_words(product: Mapping[str, Any], text: str | None) -> str:

@@ -37,9 +37,8 @@ from product_match.documents.updating import Updated, update_products
 from product_match.encoder_change.requests import read_change, request_reindex, request_rollback
 from product_match.index.verification import Verification
 
-Answer = dict[str, Any]
+Result = dict[str, Any]
 
-WAIT_TIMEOUT_S: Final = 10.0
 VERIFY_SLICE_S: Final = 2.0
 """A comparison answers after about this time and is continued by the next command."""
 
@@ -52,7 +51,7 @@ _SHOWN: Final = dict.fromkeys(
 _EXPORTED: Final = {**_SHOWN, "query_text": 1, "image_sha256": 1, "image_count": 1, "vectors": 1}
 
 
-def perform(catalogue: Catalogue, command: bytes) -> Answer:
+def perform(catalogue: Catalogue, command: bytes) -> Result:
     """Perform one command.
 
     Args:
@@ -77,7 +76,7 @@ def perform(catalogue: Catalogue, command: bytes) -> Answer:
     return operation(catalogue, Arguments(str(name), given))
 
 
-def _parse(command: bytes) -> Answer:
+def _parse(command: bytes) -> Result:
     if len(command) > limits.MAX_COMMAND_BYTES:
         raise InvalidRequestError(
             f"command: {len(command):,} bytes, the limit is {limits.MAX_COMMAND_BYTES:,}; send several commands"
@@ -95,7 +94,7 @@ def _parse(command: bytes) -> Answer:
     return given
 
 
-def _get(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _get(catalogue: Catalogue, arguments: Arguments) -> Result:
     ids = arguments.ids("ids", MAX_PAGE)
     arguments.finish()
     found = catalogue.documents.read([point_id(product_id) for product_id in ids], _SHOWN, hurry=True)
@@ -106,12 +105,12 @@ def _get(catalogue: Catalogue, arguments: Arguments) -> Answer:
     return {"products": shown, "unknown": [product_id for product_id in ids if product_id not in by_id]}
 
 
-def _list(catalogue: Catalogue, arguments: Arguments, fields: Mapping[str, int] = _SHOWN) -> Answer:
+def _list(catalogue: Catalogue, arguments: Arguments, fields: Mapping[str, int] = _SHOWN) -> Result:
     after, limit = arguments.text("after", ""), arguments.integer("limit", 100, 1, MAX_PAGE)
     product_filter = read_filter(arguments.take("filter"))
     arguments.finish()
     page = fitting_page(catalogue.documents, product_filter, after, limit, fields)
-    shown: list[Answer] = []
+    shown: list[Result] = []
     left_bytes = MAX_ANSWER_BYTES
     for document in page:
         entry = _shown(document)
@@ -123,11 +122,11 @@ def _list(catalogue: Catalogue, arguments: Arguments, fields: Mapping[str, int] 
     return {"products": shown, "next": shown[-1]["id"] if more and shown else None}
 
 
-def _export(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _export(catalogue: Catalogue, arguments: Arguments) -> Result:
     return _list(catalogue, arguments, _EXPORTED)
 
 
-def _images(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _images(catalogue: Catalogue, arguments: Arguments) -> Result:
     digests = arguments.ids("digests", MAX_PAGE)
     arguments.finish()
     images: dict[str, list[str]] = {}
@@ -145,19 +144,19 @@ def _images(catalogue: Catalogue, arguments: Arguments) -> Answer:
     return {"images": images, "unknown": unknown, "left": []}
 
 
-def _count(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _count(catalogue: Catalogue, arguments: Arguments) -> Result:
     product_filter = read_filter(arguments.take("filter"))
     arguments.finish()
     return {"count": catalogue.documents.count(product_filter)}
 
 
-def _hashes(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _hashes(catalogue: Catalogue, arguments: Arguments) -> Result:
     ids = arguments.ids("ids", limits.MAX_COMMAND_IDS)
     arguments.finish()
     return {"hashes": catalogue.documents.hashes(ids)}
 
 
-def _update(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _update(catalogue: Catalogue, arguments: Arguments) -> Result:
     updates = arguments.objects("products", limits.MAX_COMMAND_IDS)
     wait = arguments.flag("wait")
     arguments.finish()
@@ -167,7 +166,7 @@ def _update(catalogue: Catalogue, arguments: Arguments) -> Answer:
         # All of them failed, so the first failure is the answer.
         raise next(result for result in results if not isinstance(result, Updated))
     searchable = _applied(catalogue, {receipt.point_id: receipt.rev for receipt in done}, wait)
-    entries: list[Answer] = []
+    entries: list[Result] = []
     for update, result in zip(updates, results, strict=True):
         if isinstance(result, Updated):
             entry = result.receipt.to_dict(searchable=searchable)
@@ -180,7 +179,7 @@ def _update(catalogue: Catalogue, arguments: Arguments) -> Answer:
     return {"updated": sum(receipt.outcome.value == "updated" for receipt in done), "results": entries}
 
 
-def _delete(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _delete(catalogue: Catalogue, arguments: Arguments) -> Result:
     given = arguments.take("filter")
     ids = arguments.ids("ids", limits.MAX_COMMAND_IDS) if given is None else []
     wait = arguments.flag("wait")
@@ -192,7 +191,7 @@ def _delete(catalogue: Catalogue, arguments: Arguments) -> Answer:
             raise NotFoundError(
                 f"delete: none of the {len(ids)} products is in the catalogue, the first is {ids[0]:.80}"
             )
-        answer: Answer = {"deleted": len(removed), "unknown": unknown}
+        answer: Result = {"deleted": len(removed), "unknown": unknown}
     else:
         product_filter = read_filter(given)
         if product_filter is None:
@@ -203,7 +202,7 @@ def _delete(catalogue: Catalogue, arguments: Arguments) -> Answer:
     return answer if applied is None else {**answer, "applied": applied}
 
 
-def _verify(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _verify(catalogue: Catalogue, arguments: Arguments) -> Result:
     repair, state = arguments.flag("repair"), arguments.take("continue")
     arguments.finish()
     verification = Verification(catalogue.documents, catalogue.owner, repair=repair)
@@ -214,23 +213,23 @@ def _verify(catalogue: Catalogue, arguments: Arguments) -> Answer:
     return {"done": verification.done, "report": report.to_dict(), "continue": going_on}
 
 
-def _rebuild(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _rebuild(catalogue: Catalogue, arguments: Arguments) -> Result:
     arguments.finish()
     return {"rebuild": catalogue.owner.rebuild()}
 
 
-def _reindex(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _reindex(catalogue: Catalogue, arguments: Arguments) -> Result:
     directory = arguments.text("encoder", "")
     arguments.finish()
     return {"reindex": request_reindex(catalogue.state_directory, directory)}
 
 
-def _rollback(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _rollback(catalogue: Catalogue, arguments: Arguments) -> Result:
     arguments.finish()
     return {"reindex": request_rollback(catalogue.state_directory)}
 
 
-def _drop(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _drop(catalogue: Catalogue, arguments: Arguments) -> Result:
     confirm = arguments.text("confirm", "")
     arguments.finish()
     name = catalogue.documents.name
@@ -242,7 +241,7 @@ def _drop(catalogue: Catalogue, arguments: Arguments) -> Answer:
     return {"dropped": catalogue.owner.drop()}
 
 
-def _status(catalogue: Catalogue, arguments: Arguments) -> Answer:
+def _status(catalogue: Catalogue, arguments: Arguments) -> Result:
     arguments.finish()
     status = {"products": catalogue.documents.count(), **catalogue.owner.status()}
     change = read_change(catalogue.state_directory) if catalogue.state_directory is not None else {}
@@ -251,12 +250,12 @@ def _status(catalogue: Catalogue, arguments: Arguments) -> Answer:
 
 def _applied(catalogue: Catalogue, revs: Mapping[str, int], wait: bool) -> bool | None:
     if wait:
-        return not catalogue.owner.wait_applied(revs, WAIT_TIMEOUT_S)
+        return not catalogue.owner.wait_applied(revs, limits.MAX_WAIT_S)
     catalogue.owner.wake()
     return None
 
 
-def _shown(document: Document) -> Answer:
+def _shown(document: Document) -> Result:
     entry = {"id": document["product_id"], "rev": document["rev"], "pending": bool(document.get("pending"))}
     for name in ("encoder", "content_hash", "query_text", "image_sha256", "image_count", "vectors"):
         if name in document:
@@ -264,7 +263,7 @@ def _shown(document: Document) -> Answer:
     return {**entry, "updated_at": document["updated_at"], "product": document["product"]}
 
 
-OPERATIONS: Final[Mapping[str, Callable[[Catalogue, Arguments], Answer]]] = {
+OPERATIONS: Final[Mapping[str, Callable[[Catalogue, Arguments], Result]]] = {
     "get": _get,
     "list": _list,
     "export": _export,

@@ -15,13 +15,13 @@ from product_match.documents.statistics import prepare_following
 from product_match.documents.store import DocumentStore, open_documents
 from product_match.encoder_change.writers import WriteGate
 from product_match.index.applier import Applier
+from product_match.index.background_verification import BackgroundVerification
 from product_match.index.owner import IndexOwner, LocalOwner
 from product_match.index.owner_socket import OwnerClient, OwnerServer
 from product_match.index.points import PointMaker
 from product_match.index.product_cache import CachedProducts
+from product_match.index.rebuild_schedule import RebuildSchedule
 from product_match.index.rebuilding import Rebuilder
-from product_match.index.reconciliation import Reconciliation
-from product_match.index.upkeep import Upkeep
 from product_match.settings import ServingSettings, VectorIndexKind
 from product_match.statistics.keeping import StatisticsKeeper
 from product_match.vectors.swappable_index import SwappableIndex
@@ -66,7 +66,7 @@ class SearchableCatalogue(Catalogue):
 
     Attributes:
         index: The vector index.
-        reconciliation: The comparison after a start that cannot trust the index; None where it can.
+        verification: The comparison after a start that cannot trust the index; None where it can.
         cache: The products in memory, where this process sees every change; None where it does not.
         statistics: What is known of the catalogue as a whole.
         language: Of its words.
@@ -75,7 +75,7 @@ class SearchableCatalogue(Catalogue):
     index: VectorIndex
     statistics: StatisticsKeeper
     language: str
-    reconciliation: Reconciliation | None = None
+    verification: BackgroundVerification | None = None
     cache: CachedProducts | None = None
 
     @property
@@ -170,11 +170,11 @@ def _own_edge(
     )
     rebuilder = Rebuilder(replacement)
     owner = LocalOwner(documents, index, applier, rebuilder, settings.vector_index.value)
-    reconciliation = None if shard.in_step else Reconciliation(documents, owner)
+    verification = None if shard.in_step else BackgroundVerification(documents, owner)
 
     def close_shard() -> None:
         index.close()
-        if reconciliation is None or reconciliation.done:
+        if verification is None or verification.done:
             directory.mark_clean()
 
     opened.callback(close_shard)
@@ -185,17 +185,17 @@ def _own_edge(
     if recipe is None:
         logger.info("the words of the index are missing or of another version: it is derived again in the background")
         rebuilder.start()
-    upkeep = Upkeep(index.count, lambda: index.ask(_count_unindexed), applier, rebuilder)
-    opened.callback(upkeep.close)
-    upkeep.start()
-    if reconciliation is not None:
-        opened.callback(reconciliation.close)
-        reconciliation.start()
+    schedule = RebuildSchedule(index.count, lambda: index.ask(_count_unindexed), applier, rebuilder)
+    opened.callback(schedule.close)
+    schedule.start()
+    if verification is not None:
+        opened.callback(verification.close)
+        verification.start()
     return SearchableCatalogue(
         documents=documents,
         owner=owner,
         index=index,
-        reconciliation=reconciliation,
+        verification=verification,
         cache=cache,
         statistics=keeper,
         language=applier.points.recipe.language,

@@ -49,5 +49,8 @@ MAX_FILTER_VALUES: Final = 1000
 MAX_COMMAND_BYTES: Final = 16 * 1024 * 1024
 """Bytes of one catalogue command's JSON (10,000 ids fit easily)."""
 
+MAX_WAIT_S: Final = 10.0
+"""Longest that `wait` holds an answer; what cannot be found by then is stored all the same."""
+
 MAX_COMMAND_IDS: Final = 10_000
 """Product ids in one catalogue command."""

@@ -52,12 +52,16 @@ SENSE_FIELDS: Final = ("name", "category", "color")
 are found as they are written; in one vector with these they would blur them."""
 
 
+class CheckedProduct(dict[str, Any]):
+    """A product's fields as `check_product` returns them: whoever is handed one need not check it again."""
+
+
 def point_id(product_id: str) -> str:
     """Return the id that a product has in both stores: Qdrant takes only integers and UUIDs."""
     return str(uuid.uuid5(POINT_NAMESPACE, product_id))
 
 
-def parse_product(data: bytes) -> dict[str, Any]:
+def parse_product(data: bytes) -> CheckedProduct:
     """Read and check one product.
 
     Args:
@@ -72,7 +76,7 @@ def parse_product(data: bytes) -> dict[str, Any]:
     return check_product(_parse_object(data))
 
 
-def parse_row(data: bytes) -> dict[str, Any] | str:
+def parse_row(data: bytes) -> CheckedProduct | str:
     """Read one row of an index request: a product, or the id of the product that the row has a further photo of.
 
     Raises:
@@ -99,13 +103,14 @@ def _parse_object(data: bytes) -> dict[str, Any]:
     return product
 
 
-def check_product(product: Mapping[str, Any]) -> dict[str, Any]:
+def check_product(product: Mapping[str, Any]) -> CheckedProduct:
     """Check a product's fields and return it with a string id.
 
     Raises:
         InvalidRequestError: No usable id, or a field of the wrong type.
     """
-    checked = {**product, "id": _product_id(product.get("id"))}
+    checked = CheckedProduct(product)
+    checked["id"] = _product_id(product.get("id"))
     for name in (*TEXT_FIELDS, *(f.name for f in FILTER_FIELDS if f.type is FieldType.KEYWORD)):
         value = checked.get(name)
         if value is not None and not isinstance(value, str):

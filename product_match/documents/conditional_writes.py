@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import pymongo
 from pymongo.errors import BulkWriteError
 
-from product_match.documents.mongo_errors import document_errors
+from product_match.documents.mongo_errors import DUPLICATE_KEY, document_errors
 from product_match.documents.store import Document, DocumentStore, now
-
-_DUPLICATE_KEY = 11000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +47,7 @@ def write_changes(documents: DocumentStore, changes: Sequence[Change]) -> set[st
         with documents.notes.changing([change.id for change in changes]):
             result = documents.products.bulk_write(operations, ordered=False)
     except BulkWriteError as error:
-        if any(failed.get("code") != _DUPLICATE_KEY for failed in error.details["writeErrors"]):
+        if any(failed.get("code") != DUPLICATE_KEY for failed in error.details["writeErrors"]):
             raise
     else:
         if result.inserted_count == inserts and result.matched_count == len(changes) - inserts:

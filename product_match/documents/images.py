@@ -24,7 +24,7 @@ from bson.binary import Binary
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from product_match.documents.mongo_errors import document_errors
+from product_match.documents.mongo_errors import DUPLICATE_KEY, document_errors
 
 PART_BYTES: Final = 4 * 1024 * 1024
 RENEW_S: Final = 1800.0
@@ -33,7 +33,6 @@ RENEW_S: Final = 1800.0
 KEEP_S: Final = 3600.0
 """Least age of an unused photo that is removed: a writer may have found it there and be about to use it."""
 
-_DUPLICATE_KEY: Final = 11000
 _MARK: Final = {"digest": 1, "kept_at": 1}
 
 Images = Collection[dict[str, Any]]
@@ -72,7 +71,7 @@ def store_images(collection: Images, images: Mapping[str, Sequence[bytes]]) -> N
             break
         except BulkWriteError as error:
             (failed,) = error.details["writeErrors"]
-            if failed.get("code") != _DUPLICATE_KEY:
+            if failed.get("code") != DUPLICATE_KEY:
                 raise
             # Another writer has kept the same photo meanwhile.
             surplus += documents[failed["index"]]["parts"]

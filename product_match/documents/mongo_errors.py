@@ -22,6 +22,9 @@ from pymongo.errors import (
 
 from product_match.contract.errors import ConfigError, InvalidRequestError, ProductMatchError, UnavailableError
 
+DUPLICATE_KEY: Final = 11000
+"""MongoDB's code for a document whose id is there already."""
+
 _UNREACHABLE: Final = (
     AutoReconnect,
     ConnectionFailure,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from product_match.contract.errors import ConfigError
+from product_match.host.files import replace_file
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -33,23 +33,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, fields: Mapping[str, Any], *, durable: bool = False) -> None:
-    """Replace a file in one step, so that a reader never sees half of it.
+    """Replace a file in one step; see `replace_file`.
 
     Args:
         path: The file.
         fields: What it will hold.
         durable: Whether it has to survive a loss of power from now on.
     """
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(fields, indent=2) + "\n")
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    partial.replace(path)
-    if durable:
-        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    replace_file(path, (json.dumps(fields, indent=2) + "\n").encode(), durable=durable)

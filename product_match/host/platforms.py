@@ -17,7 +17,7 @@ SUPPORTED: Final = "Linux on x86-64 with glibc 2.35 or later and Python 3.10, 3.
 PYTHON_VERSIONS: Final = ((3, 10), (3, 11), (3, 12))
 MINIMUM_GLIBC: Final = (2, 35)
 SHARED_MEMORY: Final = Path("/dev/shm")
-_MIB: Final = 1024 * 1024
+MIB: Final = 1024 * 1024
 _ALTERNATIVE: Final = "use such a machine, or the production stack (`docker compose up`)"
 
 
@@ -87,13 +87,13 @@ def shared_memory_step(free_bytes: int) -> int:
     Raises:
         PlatformError: There is too little even for small requests.
     """
-    if free_bytes < 32 * _MIB:
+    if free_bytes < 32 * MIB:
         raise PlatformError(
             f"{SHARED_MEMORY}, through which Triton's Python processes exchange tensors, has "
-            f"{free_bytes / _MIB:.0f} MiB free, at least 32 MiB are needed (256 MiB for large batches); "
+            f"{free_bytes / MIB:.0f} MiB free, at least 32 MiB are needed (256 MiB for large batches); "
             "remove what fills it, or in a container give `docker run --shm-size=256m`"
         )
-    return (4 if free_bytes >= 256 * _MIB else 1) * _MIB
+    return (4 if free_bytes >= 256 * MIB else 1) * MIB
 
 
 def free_shared_memory() -> int:

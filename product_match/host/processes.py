@@ -8,16 +8,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from product_match.contract.errors import StackError
 from product_match.host import logs
+from product_match.host.polling import wait_until
 
 logger = logging.getLogger(__name__)
 
+PROC: Final = Path("/proc")
 LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 _KILL_WAIT_S: Final = 5.0
 
@@ -100,22 +101,51 @@ class ChildProcess:
         return f"{self.name} ended with {how}; {logs.describe(self.log_file)}"
 
 
+def read_process(pid: int, file: str, proc: Path = PROC) -> str:
+    """Return what the kernel says of a process in /proc/PID/FILE; nothing where it is gone, or another user's."""
+    try:
+        return (proc / str(pid) / file).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def process_ids(proc: Path = PROC) -> list[int]:
+    """Return the ids of all processes, those of ended ones that nobody has asked after included."""
+    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()]
+
+
+def status_fields(pid: int, proc: Path = PROC) -> list[str]:
+    """Return the fields of /proc/PID/stat from the state on (state, parent, ...); none if it is gone."""
+    # The name before them may hold blanks and brackets; the last bracket ends it.
+    return read_process(pid, "stat", proc).rpartition(")")[2].split()
+
+
+def command_line(pid: int, proc: Path = PROC) -> list[str]:
+    """Return the words that a process was started with; none where they cannot be read."""
+    return read_process(pid, "cmdline", proc).split("\0")
+
+
 def process_alive(pid: int) -> bool:
     """Say whether a process with this id exists and is not a zombie."""
-    status = _status(pid)
-    return status is not None and status[0] not in ("Z", "X")
+    fields = status_fields(pid)
+    return bool(fields) and fields[0] not in ("Z", "X")
 
 
 def children_of(pid: int) -> dict[int, list[str]]:
     """Return the command line of each living child of a process."""
-    children: dict[int, list[str]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (status := _status(int(entry.name))) and status[1] == str(pid):
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                command = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-                if command[0]:
-                    children[int(entry.name)] = command
-    return children
+    children = [child for child in process_ids() if status_fields(child)[1:2] == [str(pid)]]
+    commands = {child: command_line(child) for child in children}
+    return {child: command for child, command in commands.items() if command[0]}
+
+
+def processes_with_open(path: Path, proc: Path = PROC) -> list[int]:
+    """Return the processes, this one aside, that have a file open."""
+    holders = []
+    for pid in process_ids(proc):
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
+            if any(str(link.readlink()) == str(path) for link in (proc / str(pid) / "fd").iterdir()):
+                holders.append(pid)
+    return sorted(set(holders) - {os.getpid()})
 
 
 def model_of(command: Sequence[str]) -> str:
@@ -127,20 +157,6 @@ def model_of(command: Sequence[str]) -> str:
     return adapter.parts[-3] if adapter.name == "model.py" else ""
 
 
-def _status(pid: int) -> list[str] | None:
-    """Return the fields of /proc/PID/stat from the state on (state, parent, ...), None if it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    return text.rpartition(")")[2].split()
-
-
 def wait_until_gone(pids: Sequence[int], timeout_s: float) -> bool:
     """Wait until none of the processes is alive; False if the time ran out first."""
-    deadline = time.monotonic() + timeout_s
-    while any(process_alive(pid) for pid in pids):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+    return wait_until(lambda: not any(process_alive(pid) for pid in pids), timeout_s)

@@ -8,6 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+DEFAULT_STATE_DIRECTORY: Final = Path(".state")
+ENDPOINTS_FILE: Final = "endpoints.json"
+"""Where a running server answers, for clients."""
+
 _UNIX_PATH_BYTES: Final = 100
 
 

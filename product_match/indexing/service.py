@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import orjson
 
+from product_match.contract import limits
 from product_match.contract.errors import InvalidRequestError, ProductMatchError
 from product_match.contract.models import IMAGE_BYTES, IMAGE_GIVEN, PRODUCT, QUERY_TEXT, RECEIPT, TEXT_GIVEN
 from product_match.contract.products import IMAGE_OF, check_photos, parse_row
@@ -17,9 +18,6 @@ from product_match.documents.store import DocumentStore
 from product_match.documents.writing import write_products
 from product_match.index.owner import IndexOwner
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
-
-WAIT_TIMEOUT_S: Final = 10.0
-"""Longest that `wait` holds an answer; a product that cannot be found by then is stored all the same."""
 
 
 class IndexingService:
@@ -55,7 +53,7 @@ class IndexingService:
             for receipt in answer
         }
         if waited:
-            late = self._owner.wait_applied(waited, WAIT_TIMEOUT_S)
+            late = self._owner.wait_applied(waited, limits.MAX_WAIT_S)
             return {point_id: point_id not in late for point_id in waited}
         if written:
             self._owner.wake()

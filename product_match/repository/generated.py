@@ -1,45 +1,49 @@
-"""What is generated and committed: configurations of the demo encoder, and the tables in the Markdown files."""
+"""What is generated and committed: configurations of the shipped encoder, the clients' options, the pages' tables."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from product_match.contract.encoder import load_encoder
+from product_match.contract.encoder import EncoderSpec, load_encoder
 from product_match.repository.assembly import drifted, write_configurations
+from product_match.repository.client_options import client_options
+from product_match.repository.shipped import ENCODER, MODEL_REPOSITORY
 from product_match.repository.tables import filled
 
-DEMO_ENCODER: Final = Path("demo_clip/embedded")
-MODEL_REPOSITORY: Final = Path("model_repository")
+CLIENT_OPTIONS: Final = Path("clients/product_match_client/options.py")
 
 
 def stale_files(project: Path) -> list[str]:
-    """Return what differs from the contract: model names and Markdown files, relative to the project.
+    """Return the files that differ from the contract, relative to the project.
 
     Raises:
-        ConfigError: The demo encoder is missing, or a mark names no table.
+        ConfigError: The shipped encoder is missing, or a mark names no table.
     """
-    encoder = load_encoder(project / DEMO_ENCODER)
+    encoder = load_encoder(project / ENCODER)
     models = [f"{MODEL_REPOSITORY}/{name}/config.pbtxt" for name in drifted(project / MODEL_REPOSITORY, encoder)]
-    pages = [page for page in _pages(project) if filled(_read(page), encoder) != _read(page)]
-    return models + [str(page.relative_to(project)) for page in pages]
+    texts = _texts(project, encoder)
+    return models + [str(path.relative_to(project)) for path, text in texts.items() if text != _read(path)]
 
 
 def write_generated(project: Path) -> None:
-    """Write the configurations and tables anew.
+    """Write the configurations, options and tables anew.
 
     Raises:
-        ConfigError: The demo encoder is missing, or a mark names no table.
+        ConfigError: The shipped encoder is missing, or a mark names no table.
     """
-    encoder = load_encoder(project / DEMO_ENCODER)
+    encoder = load_encoder(project / ENCODER)
     write_configurations(project / MODEL_REPOSITORY, encoder)
-    for page in _pages(project):
-        page.write_text(filled(_read(page), encoder), encoding="utf-8")
+    for path, text in _texts(project, encoder).items():
+        path.write_text(text, encoding="utf-8")
 
 
-def _pages(project: Path) -> list[Path]:
-    return [project / "README.md", *sorted((project / "docs").glob("*.md"))]
+def _texts(project: Path, encoder: EncoderSpec) -> Mapping[Path, str]:
+    """Return what files should hold that are not configurations."""
+    pages = [project / "README.md", *sorted((project / "docs").glob("*.md"))]
+    return {project / CLIENT_OPTIONS: client_options(), **{page: filled(_read(page), encoder) for page in pages}}
 
 
-def _read(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""

@@ -32,7 +32,7 @@ from product_match.stack.serving import encoder_change_worker, serving_settings
 from product_match.stack.settings import StackSettings
 from product_match.stack.state import Endpoints, StateDirectory
 from product_match.stack.supervision import ModelServer, RestartedProcess
-from product_match.triton.flags import Listener, Memory
+from product_match.triton.flags import ListenAddress, Memory
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +242,7 @@ class LocalStack:
         settings = triton.TritonSettings(
             model_repository=models.resolve(),
             backends=triton.build_backends(runtime, self.state.backends),
-            listener=Listener(
+            listener=ListenAddress(
                 address=LOOPBACK, http_port=ports["http"], grpc_port=ports["grpc"], metrics_port=ports["metrics"]
             ),
             shared_memory_prefix=self.state.shared_memory_prefix,

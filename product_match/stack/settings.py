@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from product_match.contract.errors import ConfigError
-from product_match.stack.state import DEFAULT_STATE_DIRECTORY
+from product_match.host.state_layout import DEFAULT_STATE_DIRECTORY
 from product_match.stack.supervision import RestartPolicy
 
 

@@ -16,14 +16,12 @@ from product_match.contract.errors import ConfigError, StackError
 from product_match.host.json_files import read_json, write_json
 from product_match.host.locks import try_lock
 from product_match.host.platforms import SHARED_MEMORY
-from product_match.host.processes import process_alive, wait_until_gone
-from product_match.host.state_layout import StateLayout
+from product_match.host.processes import process_alive, processes_with_open, wait_until_gone
+from product_match.host.state_layout import ENDPOINTS_FILE, StateLayout
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_STATE_DIRECTORY: Final = Path(".state")
 LOCK_FILE: Final = "lock"
-ENDPOINTS_FILE: Final = "endpoints.json"
 _ORPHAN_WAIT_S: Final = 3.0
 _WRITE_WAIT_S: Final = 0.1
 
@@ -119,15 +117,7 @@ class StateDirectory(StateLayout):
 
     def _lock_holders(self) -> list[int]:
         """Return the processes, this one aside, that have the lock file open."""
-        lock_file = str(self.path / LOCK_FILE)
-        holders: set[int] = set()
-        for process in Path("/proc").iterdir():
-            if not process.name.isdigit():
-                continue
-            with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
-                if any(str(link.readlink()) == lock_file for link in (process / "fd").iterdir()):
-                    holders.add(int(process.name))
-        return sorted(holders - {os.getpid()})
+        return processes_with_open(self.path / LOCK_FILE)
 
     def clear_leftovers(self) -> None:
         """Remove what only a running server needs, and what a killed one left: shared memory, socket, endpoints."""

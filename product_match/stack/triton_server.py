@@ -15,7 +15,7 @@ from product_match.contract.errors import PlatformError
 from product_match.host import platforms
 from product_match.host.ports import LOOPBACK
 from product_match.triton import flags
-from product_match.triton.flags import Flag, Listener, Memory
+from product_match.triton.flags import Flag, ListenAddress, Memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class TritonSettings:
 
     model_repository: Path
     backends: Path
-    listener: Listener
+    listener: ListenAddress
     shared_memory_prefix: str
     admin_key: str
     memory: Memory = field(default_factory=Memory)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from product_match.contract import options
+from product_match.host.platforms import MIB
 
 Version = tuple[int, int]
 
@@ -23,7 +24,6 @@ LEAST_PRODUCTION_VERSION: Final[Version] = (2, 69)
 
 RESTRICTED_APIS: Final = ("shared-memory", "model-repository", "logging", "trace")
 ADMIN_HEADER: Final = "product-match-admin"
-MIB: Final = 1024 * 1024
 HTTP_INPUT_BYTES: Final = 128 * MIB
 """Largest HTTP request in production: a full batch of two-megabyte photos. The embedded version knows no limit."""
 
@@ -50,7 +50,7 @@ class Flag:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listener:
+class ListenAddress:
     """Where Triton listens.
 
     Attributes:
@@ -82,7 +82,7 @@ class Memory:
 def serving_flags(
     *,
     model_repository: Path,
-    listener: Listener,
+    listener: ListenAddress,
     memory: Memory,
     admin_key: str,
     exit_timeout_s: int,

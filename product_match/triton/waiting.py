@@ -22,11 +22,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from product_match.host.platforms import SHARED_MEMORY
+from product_match.host.processes import command_line
+
 LOGGER = logging.getLogger(__name__)
 
 STUB: Final = "triton_python_backend_stub"
-SHARED_MEMORY: Final = Path("/dev/shm")
-COMMAND_LINE: Final = Path("/proc/self/cmdline")
 _REGION_ARGUMENT: Final = 2
 _CONTROL_ARGUMENT: Final = 7
 _OWNERSHIP_BYTES: Final = 16
@@ -82,7 +83,7 @@ def triton_wait(command: Sequence[str] | None = None, memory: Path = SHARED_MEMO
         command: The process's command line; None for this one's.
         memory: Where shared memory is.
     """
-    given = COMMAND_LINE.read_text(encoding="utf-8").split("\0") if command is None else command
+    given = command_line(os.getpid()) if command is None else command
     if Path(given[0]).name != STUB:
         return None
     try:

@@ -10,7 +10,6 @@ were made. A shard that cannot be read is set aside as
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from product_match.contract.errors import ConfigError, DamagedIndexError
+from product_match.host.files import replace_file
 from product_match.vectors.edge_index import LOCK_WAIT_S, EdgeIndex
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class EdgeDirectory:
 
     def note_recipe(self, shard: Path, recipe: str) -> None:
         """Note how the words of a shard's points are made."""
-        self._replace(shard.name + RECIPE_SUFFIX, recipe)
+        replace_file(shard.with_name(shard.name + RECIPE_SUFFIX), recipe.encode(), durable=True)
 
     def _recipe(self, shard: Path) -> str | None:
         try:
@@ -122,21 +122,7 @@ class EdgeDirectory:
 
     def switch(self, shard: Path) -> None:
         """Make `shard` the current one, in one atomic step that survives a crash."""
-        self._replace(POINTER_FILE, shard.name + "\n")
-
-    def _replace(self, name: str, text: str) -> None:
-        """Give a file of the directory another content, in one step that survives a crash."""
-        temporary = self.path / f"{name}.new"
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path / name)
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        replace_file(self.path / POINTER_FILE, f"{shard.name}\n".encode(), durable=True)
 
     def _set_aside(self, shard: Path) -> Path:
         """Put a shard that cannot be read out of the way and return the directory of a new one."""

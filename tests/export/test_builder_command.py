@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,14 @@ def test_a_failed_build_exits_with_1_and_says_why(capsys):
 def test_a_check_outside_a_checkout_says_so(capsys, tmp_path):
     assert main(["check", "--project", str(tmp_path)]) == 1
     assert "is not the project's folder, as it has no demo_clip/embedded; run this in" in capsys.readouterr().err
+
+
+def test_without_torch_a_build_says_what_to_install(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ensemble_builder.build", None)
+    assert main(["build", "--checkpoint", "./nowhere"]) == 1
+    error = capsys.readouterr().err
+    assert "building needs more than serving (" in error
+    assert "install it with `pip install 'product-match[export]'`" in error
 
 
 def test_inspect_shows_declaration_files_and_checks(capsys, clip_encoder):

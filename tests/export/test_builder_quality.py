@@ -21,6 +21,7 @@ from ensemble_builder.retrieval_quality import (
 )
 from product_match.contract.encoder import SimilarityScale, SimilarityScales
 from product_match.contract.errors import BuildError, PrecisionError
+from product_match.repository.shipped import shipped_sample
 
 DEFAULT = SimilarityScale(background=0.1, match=0.4)
 DEFAULTS = SimilarityScales(
@@ -138,7 +139,7 @@ def test_the_sample_catalogue_gives_photos_words_and_labels():
 
 
 def test_an_installation_without_the_sample_catalogue_has_no_photos(monkeypatch, tmp_path):
-    monkeypatch.setattr("ensemble_builder.photos.SAMPLE_PRODUCTS", tmp_path / "products.jsonl")
+    monkeypatch.setattr("ensemble_builder.photos.shipped_sample", lambda: shipped_sample((tmp_path / "nowhere",)))
     assert sample_photos() == []
 
 

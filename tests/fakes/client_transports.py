@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 from product_match_client.requests import InferRequest
 
-Answer = Callable[[InferRequest], Sequence[bytes]]
+Answering = Callable[[InferRequest], Sequence[bytes]]
 
 
 class FakeTransport:
     """Answers each request with a function; remembers what came."""
 
-    def __init__(self, answer: Answer, ready: Sequence[bool] = (True,)) -> None:
+    def __init__(self, answer: Answering, ready: Sequence[bool] = (True,)) -> None:
         self.requests: list[InferRequest] = []
         self.closed = False
         self._answer = answer
@@ -32,7 +32,7 @@ class FakeTransport:
 class FakeAsyncTransport:
     """The asyncio twin."""
 
-    def __init__(self, answer: Answer, ready: Sequence[bool] = (True,)) -> None:
+    def __init__(self, answer: Answering, ready: Sequence[bool] = (True,)) -> None:
         self._twin = FakeTransport(answer, ready)
 
     @property

@@ -25,7 +25,7 @@ from product_match.repository.assembly import assemble_repository
 from product_match.settings import Secret, ServingSettings, VectorIndexKind
 from product_match.stack import triton_server as triton
 from product_match.triton import flags
-from product_match.triton.flags import Flag, Listener
+from product_match.triton.flags import Flag, ListenAddress
 from tests.fakes.live_server import PROJECT, LiveServer
 from tests.fakes.qdrant_server import FakeQdrant
 
@@ -52,7 +52,7 @@ def server(tmp_path_factory, document_server, qdrant):
     assemble_repository(PROJECT / "model_repository", load_encoder(ENCODER), place / "models")
     production = ProductionServer(
         model_repository=place / "models",
-        listener=Listener(
+        listener=ListenAddress(
             address=LOOPBACK, http_port=ports["http"], grpc_port=ports["grpc"], metrics_port=ports["metrics"]
         ),
         gpu=False,

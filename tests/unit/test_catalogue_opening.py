@@ -25,8 +25,8 @@ def load(settings, count=8):
     with contextlib.closing(open_for_retrieval(settings, ENCODER)) as catalogue:
         revs = write_all(catalogue.documents, *(product_write(n) for n in range(count)))
         assert catalogue.owner.wait_applied(revs, 30) == {}
-        if catalogue.reconciliation is not None:
-            assert catalogue.reconciliation.join(30)
+        if catalogue.verification is not None:
+            assert catalogue.verification.join(30)
 
 
 def test_the_owner_applies_what_another_process_writes(catalogue_settings):
@@ -44,7 +44,7 @@ def test_the_owner_applies_what_another_process_writes(catalogue_settings):
 def test_an_index_that_was_closed_in_order_is_trusted(catalogue_settings):
     load(catalogue_settings)
     with contextlib.closing(open_for_retrieval(catalogue_settings, ENCODER)) as catalogue:
-        assert catalogue.reconciliation is None
+        assert catalogue.verification is None
         assert catalogue.index.count() == 8
 
 
@@ -59,8 +59,8 @@ def test_an_index_that_cannot_be_trusted_is_compared_and_mended_by_itself(catalo
     else:
         (place / "CLEAN").unlink()
     with contextlib.closing(open_for_retrieval(catalogue_settings, ENCODER)) as catalogue:
-        assert catalogue.reconciliation.join(30)
-        assert catalogue.reconciliation.report()["repaired"] == (0 if what == "not closed" else 8)
+        assert catalogue.verification.join(30)
+        assert catalogue.verification.report()["repaired"] == (0 if what == "not closed" else 8)
         assert catalogue.index.count() == 8
 
 
@@ -68,10 +68,10 @@ def test_an_index_that_was_not_compared_to_the_end_is_compared_again(catalogue_s
     load(catalogue_settings)
     (catalogue_settings.index_directory / ENCODER.revision / "CLEAN").unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(opening.Reconciliation, "_run", lambda _: None)
+        patch.setattr(opening.BackgroundVerification, "_run", lambda _: None)
         open_for_retrieval(catalogue_settings, ENCODER).close()
     with contextlib.closing(open_for_retrieval(catalogue_settings, ENCODER)) as catalogue:
-        assert catalogue.reconciliation is not None
+        assert catalogue.verification is not None
 
 
 def test_a_second_server_on_the_same_index_is_told(catalogue_settings, monkeypatch):

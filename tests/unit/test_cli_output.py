@@ -2,18 +2,26 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
+from rich.cells import cell_len
 
-from product_match_client.cli.output import Column, Console, cell_text, price_text, table_lines, text_width
+from product_match_client.cli.output import Column, Console, cell_text, price_text
 from product_match_client.cli.progress import Progress, duration_text
 from tests.fakes.terminals import Terminal
 
 COLUMNS = (Column(title="rank", right=True), Column(title="name", elastic=True), Column(title="price", right=True))
 
 
+def table(rows, stream, columns=COLUMNS):
+    """The lines of a table, without colours."""
+    Console(stream, io.StringIO()).table(columns, rows)
+    return re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue()).splitlines()
+
+
 def test_a_table_aligns_its_columns():
-    assert table_lines(COLUMNS, [(1, "Coat", "39.90"), (10, "Shoe", "5.00")], 80) == [
+    assert table([(1, "Coat", "39.90"), (10, "Shoe", "5.00")], io.StringIO()) == [
         "rank  name  price",
         "----  ----  -----",
         "   1  Coat  39.90",
@@ -21,21 +29,35 @@ def test_a_table_aligns_its_columns():
     ]
 
 
-def test_a_table_is_cut_to_the_terminal():
-    lines = table_lines(COLUMNS, [(1, "A very long name of a product", "39.90")], 30)
+def test_a_table_is_cut_to_the_terminal_where_it_may_be(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    lines = table([(1, "A very long name of a product", "39.90")], Terminal())
     assert lines[2] == "   1  A very long name…  39.90"
     assert max(map(len, lines)) <= 30
 
 
-def test_a_table_that_cannot_be_cut_further_stays_readable():
-    assert table_lines(COLUMNS, [(1, "A very long name", "39.90")], 5)[2] == "   1  A v…  39.90"
+def test_a_table_in_a_pipe_is_not_cut():
+    assert table([(1, "A very long name " * 5, "39.90")], io.StringIO())[2].endswith("39.90")
 
 
-def test_wide_and_combining_characters_are_measured_as_they_are_shown():
-    assert text_width("靴") == 2
-    assert text_width("e\u0301") == 1
-    lines = table_lines(COLUMNS, [(1, "靴靴靴靴靴靴靴靴靴靴", "1")], 24)
-    assert max(map(text_width, lines)) <= 24
+def test_wide_characters_are_measured_as_they_are_shown(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "24")
+    lines = table([(1, "靴靴靴靴靴靴靴靴靴靴", "1")], Terminal())
+    assert max(map(cell_len, lines)) <= 24
+
+
+def test_what_looks_like_a_style_is_text():
+    assert table([("[bold]", ":smile:", "[/]")], io.StringIO())[2] == "[bold]  :smile:    [/]"
+
+
+def test_headings_are_coloured_at_a_terminal_only(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    terminal, pipe = Terminal(), io.StringIO()
+    for stream in (terminal, pipe):
+        table([(1, "Coat", "39.90")], stream)
+    assert "\x1b[1mrank" in terminal.getvalue()
+    assert "\x1b" not in pipe.getvalue()
 
 
 def test_a_cell_is_one_line_of_plain_text():
@@ -57,12 +79,6 @@ def test_json_is_indented_for_a_person_and_one_line_for_a_program():
     assert program.getvalue() == '{"name": "Zoë"}\n'
 
 
-def test_the_width_is_the_terminals(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "44")
-    assert Console(Terminal(), io.StringIO()).width == 44
-    assert Console(io.StringIO(), io.StringIO()).width == 200
-
-
 class Clock:
     def __init__(self):
         self.now = 0.0
@@ -73,20 +89,20 @@ class Clock:
 
 def test_progress_at_a_terminal_is_redrawn_in_place(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
     clock, stream = Clock(), Terminal()
     with Progress(Console(io.StringIO(), stream), "index", total=200, clock=clock) as progress:
         clock.now = 2.0
         progress.advance(done=90)
         progress.advance(failed=10)
         assert progress.text() == "index  [############............]  100/200  50/s  2s left  10 failed"
-        progress.note("waiting")
+        progress.note("waiting [for it]")
         clock.now = 4.0
         progress.advance(done=100)
-    lines = stream.getvalue().split("\r")
-    assert all(len(line.rstrip("\n")) <= 80 for line in lines)
-    assert "waiting\n" in lines
-    assert lines[-1].rstrip() == "index  [########################]  200/200  50/s  4s  10 failed"
-    assert stream.getvalue().endswith("\n")
+    lines = re.sub(r"\x1b\[[?\d;]*\w", "", stream.getvalue()).split("\r")
+    assert all(len(line) <= 80 for text in lines for line in text.split("\n"))
+    assert any(line.startswith("waiting [for it]\n") for line in lines)
+    assert lines[-1] == "index  [########################]  200/200  50/s  4s  10 failed\n"
 
 
 def test_progress_elsewhere_is_a_line_now_and_then():

@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from product_match.contract import limits, models
 from product_match.contract.errors import InvalidRequestError
-from product_match_client import requests
+from product_match.contract.options import MATCH_OPTIONS, OptionType
+from product_match_client import MatchOptions, requests
 from product_match_client.requests import ProductRow, Query
-
-NO_OPTIONS = dict.fromkeys(("top_k", "fields", "filter", "min_score", "image_weight", "text_weight"))
 
 
 def parameters(**options):
-    return requests.match_parameters(**{**NO_OPTIONS, **options})
+    return requests.match_parameters(options)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,23 @@ def test_the_smallest_ensemble_that_serves_every_row_is_chosen(queries, model, c
 
 def test_options_that_are_not_given_are_not_sent():
     assert parameters() == {}
+    assert parameters(**dict.fromkeys(option.name for option in MATCH_OPTIONS)) == {}
+
+
+def test_an_option_that_is_not_declared_is_refused():
+    with pytest.raises(InvalidRequestError, match=r"topk is no option of a match; known are top_k, fields, "):
+        parameters(topk=5)
+
+
+def test_an_option_that_is_declared_is_taken_with_no_more_to_do(monkeypatch):
+    """A flag, whose like there may be none of yet, and a word."""
+    for kind, value in ((OptionType.BOOLEAN, True), (object(), "word")):
+        monkeypatch.setitem(requests._OPTIONS, "new", SimpleNamespace(name="new", type=kind))
+        assert parameters(new=value) == {"new": value}
+
+
+def test_the_types_are_those_of_the_contract():
+    assert list(MatchOptions.__annotations__) == [option.name for option in MATCH_OPTIONS]
 
 
 def test_options_travel_in_types_that_triton_takes():
@@ -100,6 +117,14 @@ def test_a_request_takes_one_to_sixty_four_rows(count):
         requests.match_request([Query(text="x")] * count, {})
     with pytest.raises(InvalidRequestError, match=f"products: one request takes 1 to 64 rows, got {count}"):
         requests.index_request([ProductRow(product={"id": "1"})] * count, wait=False)
+
+
+def test_a_product_is_checked_once():
+    checked = requests.checked_product({"id": 7, "name": "Coat"})
+    assert checked == {"id": "7", "name": "Coat"}
+    assert requests.checked_product(checked) is checked
+    sent = requests.index_request([ProductRow(product=checked)], wait=False).columns["product"]
+    assert [json.loads(row) for row in sent] == [checked]
 
 
 def test_a_photo_may_be_a_path_or_bytes(tmp_path):

@@ -55,6 +55,7 @@ def shop(tmp_path, monkeypatch, capsys):
     (tmp_path / "products.jsonl").write_text("".join(json.dumps(product) + "\n" for product in PRODUCTS))
     with product_server() as (server, url):
         monkeypatch.setenv("PRODUCT_MATCH_URL", url)
+        monkeypatch.setenv("TERM", "dumb")  # no colours
         shop = Shop(server, url, capsys, monkeypatch)
         yield shop
 
@@ -63,6 +64,14 @@ def shop(tmp_path, monkeypatch, capsys):
 def full_shop(shop):
     assert shop.run("index", "products.jsonl")[0] == 0
     return shop
+
+
+def test_where_only_the_library_is_installed_the_command_says_what_it_lacks(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "product_match_client.cli.output", None)
+    assert main(["count"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("product-match: the command line needs more than the library (")
+    assert error.endswith("install it with `pip install 'product-match[cli]'`\n")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

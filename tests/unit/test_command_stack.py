@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from product_match.contract.errors import ConfigError, StackError
+from product_match.encoder_change.generations import Generation, Generations, write_generations
+from product_match.repository.shipped import ENCODER
 from product_match.stack import local
 from product_match_client.cli.command import main
 from product_match_client.cli.samples import SampleQuery, sample_queries
@@ -107,13 +109,29 @@ def test_a_stack_that_does_not_start_is_one_line(server, monkeypatch, capsys):
     assert capsys.readouterr().err == "product-match: port 8000 is taken; give another --http-port\n"
 
 
-def test_without_the_demonstration_encoder_it_is_asked_for_one(server, monkeypatch, capsys, tmp_path):
+def test_in_an_empty_folder_the_shipped_encoder_and_sample_are_taken(server, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert main(["serve"]) == 1
-    assert "demo_clip/embedded is not here; run this in the project's folder, or give" in capsys.readouterr().err
+    assert main(["serve", "--sample"]) == 0
+    (settings,) = Stack.made
+    assert (settings.encoder_directory, settings.encoder_is_default) == (PROJECT / ENCODER, True)
+    assert settings.adapters == PROJECT / "model_repository"
+    assert len(server.entries) > 100
+
+
+def test_a_catalogue_keeps_its_own_encoder_while_that_is_there(server, monkeypatch, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    write_generations(tmp_path, Generations(current=Generation(encoder="own@1", directory=own)))
+    assert main(["serve", "--state-dir", str(tmp_path)]) == 0
+    own.rmdir()
+    assert main(["serve", "--state-dir", str(tmp_path)]) == 0
+    assert [settings.encoder_directory for settings in Stack.made] == [own, PROJECT / ENCODER]
+
+
+def test_an_encoder_that_is_given_is_taken(server):
     assert main(["serve", "--encoder", "of-my-own"]) == 0
     (settings,) = Stack.made
-    assert settings.adapters == PROJECT / "model_repository"
+    assert (settings.encoder_directory, settings.encoder_is_default) == (Path("of-my-own"), False)
 
 
 def test_a_client_without_the_server_code_says_what_to_install(monkeypatch, capsys):
@@ -144,7 +162,8 @@ def test_a_folder_without_the_samples_queries_is_told(tmp_path, text):
     if text is not None:
         (tmp_path / "queries.jsonl").write_text(text)
     with pytest.raises(
-        ConfigError, match=r"queries\.jsonl does not hold the sample's queries \(.*or give --sample-data"
+        ConfigError,
+        match=r"queries\.jsonl does not hold the sample's queries \(.*leave --sample-data out, or give a folder with",
     ):
         sample_queries(tmp_path)
 

@@ -10,7 +10,7 @@ import pytest
 from product_match.contract.errors import ConfigError
 from product_match.contract.models import composing_models, ensembles
 from product_match.contract.options import ALL_OPTIONS
-from product_match.repository.generated import stale_files, write_generated
+from product_match.repository.generated import CLIENT_OPTIONS, stale_files, write_generated
 from product_match.repository.tables import TABLES, filled
 from tests.fakes.encoders import encoder_spec
 
@@ -22,6 +22,7 @@ def copy(tmp_path):
     for name in ("demo_clip/embedded", "model_repository", "docs"):
         shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.safetensors", "*.onnx"))
     shutil.copy(PROJECT / "README.md", tmp_path / "README.md")
+    (tmp_path / CLIENT_OPTIONS).parent.mkdir(parents=True)
     return tmp_path
 
 
@@ -32,10 +33,11 @@ def test_nothing_that_is_committed_is_stale():
 def test_drift_is_named_and_written_away(copy):
     (copy / "README.md").write_text("<!-- table: limits -->\nold\n<!-- end -->\n")
     (copy / "model_repository" / "retrieval" / "config.pbtxt").write_text("old")
-    assert stale_files(copy) == ["model_repository/retrieval/config.pbtxt", "README.md"]
+    assert stale_files(copy) == ["model_repository/retrieval/config.pbtxt", str(CLIENT_OPTIONS), "README.md"]
     write_generated(copy)
     assert stale_files(copy) == []
     assert "50,000,000" in (copy / "README.md").read_text()
+    assert (copy / CLIENT_OPTIONS).read_text() == (PROJECT / CLIENT_OPTIONS).read_text()
 
 
 def test_the_tables_name_everything_that_is_declared():

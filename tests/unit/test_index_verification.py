@@ -9,9 +9,9 @@ import pytest
 from product_match.contract.errors import InvalidRequestError, UnavailableError
 from product_match.documents.removal import remove_products
 from product_match.documents.store import open_documents
-from product_match.index import reconciliation, verification
+from product_match.index import background_verification, verification
 from product_match.index.applier import Applier
-from product_match.index.reconciliation import Reconciliation
+from product_match.index.background_verification import BackgroundVerification
 from product_match.index.verification import Verification, verify
 from product_match.vectors.vector_index import VectorPoint
 from tests.fakes.catalogues import points, product_write, unit_vector, write_all
@@ -191,9 +191,9 @@ def test_a_state_that_was_not_ours_is_refused(documents, owner, state, words):
         Verification(documents, owner).resume_from(state)
 
 
-def test_a_reconciliation_derives_what_is_missing(documents, index, owner, loaded, caplog):
+def test_a_verification_at_the_start_applies_what_is_missing(documents, index, owner, loaded, caplog):
     index.points.clear()
-    running = Reconciliation(documents, owner)
+    running = BackgroundVerification(documents, owner)
     running.start()
     assert running.join(30)
     assert running.done
@@ -203,8 +203,8 @@ def test_a_reconciliation_derives_what_is_missing(documents, index, owner, loade
     running.close()
 
 
-def test_a_reconciliation_waits_for_a_store_that_is_away(documents, index, owner, loaded, monkeypatch, caplog):
-    monkeypatch.setattr(reconciliation, "RETRY_S", 0.01)
+def test_a_verification_at_the_start_waits_for_a_store(documents, index, owner, loaded, monkeypatch, caplog):
+    monkeypatch.setattr(background_verification, "RETRY_S", 0.01)
     failures = threading.Semaphore(0)
 
     def away(name):
@@ -212,7 +212,7 @@ def test_a_reconciliation_waits_for_a_store_that_is_away(documents, index, owner
         raise UnavailableError("the index is away")
 
     index.before = away
-    running = Reconciliation(documents, owner)
+    running = BackgroundVerification(documents, owner)
     running.start()
     assert failures.acquire(timeout=30)
     assert failures.acquire(timeout=30)
@@ -222,7 +222,7 @@ def test_a_reconciliation_waits_for_a_store_that_is_away(documents, index, owner
     assert "goes on in a moment: the index is away" in caplog.text
 
 
-def test_a_reconciliation_that_is_stopped_is_not_done(documents, index, owner, loaded, monkeypatch):
+def test_a_verification_at_the_start_that_is_stopped_is_not_done(documents, index, owner, loaded, monkeypatch):
     reached = threading.Event()
 
     def away(name):
@@ -230,7 +230,7 @@ def test_a_reconciliation_that_is_stopped_is_not_done(documents, index, owner, l
         raise UnavailableError("the index is away")
 
     index.before = away
-    running = Reconciliation(documents, owner)
+    running = BackgroundVerification(documents, owner)
     running.start()
     assert reached.wait(30)
     running.close()

@@ -30,7 +30,7 @@ LAYERS = [
     ("product_match.indexing.service", HEAVY | CLIENT | BUILDER | {"onnxruntime", "PIL", "tokenizers"}),
     ("product_match.triton.services", HEAVY | CLIENT | BUILDER | {"qdrant_client", "pymongo"}),
     ("product_match.evaluation.metrics", HEAVY | SERVER | CLIENT | BUILDER),
-    ("product_match_client", HEAVY | SERVER | BUILDER | {"product_match.stack", "product_match.retrieval"}),
+    ("product_match_client", HEAVY | SERVER | BUILDER | {"product_match.stack", "product_match.retrieval", "rich"}),
     (
         "product_match_client.cli.command",
         HEAVY | SERVER | BUILDER | {"product_match.stack", "product_match.retrieval"},
@@ -54,12 +54,12 @@ ARROWS = {
     "preprocessing": {"contract"},
     "encoding": {"contract"},
     "repository": {"contract", "settings"},
-    "vectors": {"contract"},
+    "vectors": {"contract", "host"},
     "words": {"contract"},
     "statistics": {"contract", "documents", "words"},
     "documents": {"contract", "settings"},
     "index": {"contract", "settings", "documents", "vectors", "words", "host"},
-    "triton": {"contract", "settings", "preprocessing", "encoding"},
+    "triton": {"contract", "settings", "host", "preprocessing", "encoding"},
     "retrieval": {"contract", "vectors", "index", "words", "statistics", "triton"},
     "indexing": {"contract", "documents", "index", "triton"},
     "encoder_change": {

@@ -44,6 +44,7 @@ def test_a_server_needs_no_directory():
         ({"VECTOR_INDEX": "server"}, "needs PRODUCT_MATCH_QDRANT_URL as host:port; set it"),
         ({"STORE_TIMEOUT_S": "soon"}, "PRODUCT_MATCH_STORE_TIMEOUT_S must be a number, got `soon`"),
         ({"STORE_TIMEOUT_S": "0"}, "must be above 0 and at most 30 seconds, got 0.0"),
+        ({"ENCODER_THREADS": "2.5"}, "PRODUCT_MATCH_ENCODER_THREADS must be a whole number, got `2.5`"),
         ({"ENCODER_THREADS": "-1"}, "PRODUCT_MATCH_ENCODER_THREADS must be 0 to 256, got -1"),
         ({"METRICS_ADDRESS": "8002"}, "PRODUCT_MATCH_METRICS_ADDRESS must be host:port, got `8002`"),
         ({"METRICS_ADDRESS": "triton:0"}, "PRODUCT_MATCH_METRICS_ADDRESS must be host:port, got `triton:0`"),

@@ -17,7 +17,7 @@ from product_match.stack import document_server as documents
 from product_match.stack import triton_server as triton
 from product_match.stack.local import LocalStack
 from product_match.stack.settings import StackSettings
-from product_match.triton.flags import Listener
+from product_match.triton.flags import ListenAddress
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def command(runtime, tmp_path):
     settings = triton.TritonSettings(
         model_repository=tmp_path / "models",
         backends=tmp_path / "backends",
-        listener=Listener(address="127.0.0.1", http_port=1, grpc_port=2, metrics_port=3),
+        listener=ListenAddress(address="127.0.0.1", http_port=1, grpc_port=2, metrics_port=3),
         shared_memory_prefix="mine_",
         admin_key="secret",
         exit_timeout_s=4,

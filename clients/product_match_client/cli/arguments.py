@@ -12,12 +12,11 @@ from typing import Any, Final
 
 from product_match.contract.errors import ConfigError
 from product_match.contract.options import OptionSpec, OptionType
+from product_match.host.state_layout import DEFAULT_STATE_DIRECTORY, ENDPOINTS_FILE
 from product_match_client.client import DEFAULT_TIMEOUT_S, ProductMatchClient
 from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
 
 URL_VARIABLE: Final = "PRODUCT_MATCH_URL"
-DEFAULT_STATE_DIRECTORY: Final = Path(".state")
-ENDPOINTS_FILE: Final = "endpoints.json"
 
 
 def add_command(

@@ -13,7 +13,6 @@ from importlib.metadata import version
 from typing import Final
 
 from product_match.contract.errors import ProductMatchError
-from product_match_client.cli.output import Console
 
 PROGRAM: Final = "product-match"
 COMMANDS: Final = (
@@ -36,6 +35,7 @@ COMMANDS: Final = (
     "drop",
 )
 DONE, FAILED, INTERRUPTED = 0, 1, 130
+INSTALL: Final = "install it with `pip install 'product-match[cli]'`"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -68,6 +68,11 @@ def run_command(make_parser: Callable[[], argparse.ArgumentParser], argv: Sequen
     Returns:
         0 done, 1 failed, 2 wrong use, 130 interrupted.
     """
+    try:
+        from product_match_client.cli.output import Console
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"{PROGRAM}: the command line needs more than the library ({error}); {INSTALL}\n")
+        return FAILED
     console = Console(sys.stdout, sys.stderr)
     arguments = argparse.Namespace(verbose=False)
     try:

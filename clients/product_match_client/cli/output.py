@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TextIO
+from typing import IO, Any, Final
 
-GAP: Final = "  "
-NARROWEST: Final = 4
+import rich.console
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_OF_A_PIPE: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,30 +33,21 @@ class Column:
 
 
 class Console:
-    """Standard output and standard error of one command."""
+    """Standard output and standard error of one command.
 
-    def __init__(self, stdout: TextIO, stderr: TextIO) -> None:
+    Attributes:
+        progress: Where progress goes: standard error.
+    """
+
+    def __init__(self, stdout: IO[str], stderr: IO[str]) -> None:
         self._stdout, self._stderr = stdout, stderr
+        self._tables = rich.console.Console(file=stdout, width=None if self.for_person else WIDTH_OF_A_PIPE)
+        self.progress = rich.console.Console(file=stderr, highlight=False, markup=False, emoji=False)
 
     @property
     def for_person(self) -> bool:
         """True if standard output is a terminal."""
         return self._stdout.isatty()
-
-    @property
-    def width(self) -> int:
-        """Characters in a line of the terminal; wide where there is none."""
-        return shutil.get_terminal_size((100, 24)).columns if self.for_person else 200
-
-    @property
-    def progress_stream(self) -> TextIO:
-        """Where progress goes."""
-        return self._stderr
-
-    @property
-    def progress_width(self) -> int:
-        """Characters in a line of where progress goes."""
-        return shutil.get_terminal_size((100, 24)).columns
 
     def line(self, text: str = "") -> None:
         """Write a line of the result."""
@@ -75,8 +69,17 @@ class Console:
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
         """Write a table that fits the terminal's width; elastic columns are cut, no line wraps."""
-        for text in table_lines(columns, rows, self.width):
-            self.line(text)
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for column in columns:
+            table.add_column(justify="right" if column.right else "left", no_wrap=not column.elastic)
+        table.add_row(*(_cell(column.title, style="bold") for column in columns))
+        table.add_row(*(Rule(characters="-", style="dim") for _ in columns))
+        for row in rows:
+            table.add_row(*(_cell(cell_text(value)) for value in row))
+        with self._tables.capture() as captured:
+            self._tables.print(table, crop=False)
+        for line in captured.get().splitlines():
+            self.line(line.rstrip())
 
     def note(self, text: str) -> None:
         """Write a line beside the result, to standard error."""
@@ -88,25 +91,8 @@ class Console:
         self._stdout.flush()
 
 
-def table_lines(columns: Sequence[Column], rows: Sequence[Sequence[object]], width: int) -> list[str]:
-    """Return the lines of a table, none of them wider than `width` if cutting the elastic columns can make it so."""
-    cells = [[column.title for column in columns], *([cell_text(value) for value in row] for row in rows)]
-    widths = [max(text_width(row[place]) for row in cells) for place in range(len(columns))]
-    over = sum(widths) + len(GAP) * (len(columns) - 1) - width
-    elastic = [place for place, column in enumerate(columns) if column.elastic]
-    while over > 0 and elastic:
-        widest = max(elastic, key=lambda place: widths[place])
-        if widths[widest] <= NARROWEST:
-            break
-        widths[widest] -= 1
-        over -= 1
-    rule = ["-" * size for size in widths]
-    return [
-        GAP.join(
-            fitted(text, size, right=column.right) for text, size, column in zip(row, widths, columns, strict=True)
-        ).rstrip()
-        for row in (cells[0], rule, *cells[1:])
-    ]
+def _cell(text: str, style: str = "") -> Text:
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def cell_text(value: object) -> str:
@@ -118,27 +104,6 @@ def cell_text(value: object) -> str:
     if isinstance(value, Mapping | list | tuple):
         value = json.dumps(value, ensure_ascii=False)
     return "".join(" " if unicodedata.category(character) == "Cc" else character for character in str(value))
-
-
-def text_width(text: str) -> int:
-    """Return how many terminal columns a text takes; East Asian wide characters take two, combining ones none."""
-    return sum(_character_width(character) for character in text)
-
-
-def _character_width(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def fitted(text: str, width: int, *, right: bool) -> str:
-    """Return a text cut or padded to `width` columns."""
-    if text_width(text) > width:
-        while text_width(text) > width - 1:
-            text = text[:-1]
-        text += "…"
-    padding = " " * (width - text_width(text))
-    return padding + text if right else text + padding
 
 
 def price_text(product: Mapping[str, Any]) -> str:

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
-from product_match_client.cli.output import Console, fitted
+from rich.live import Live
+from rich.text import Text
+
+from product_match_client.cli.output import Console
 
 BAR_WIDTH: Final = 24
 TERMINAL_INTERVAL_S: Final = 0.1
@@ -33,43 +36,46 @@ class Progress:
             total: How many there are, if that is known.
             clock: Seconds; for tests.
         """
-        self._stream, self._label, self._clock = console.progress_stream, label, clock
-        self._width = console.progress_width
-        self._terminal = self._stream.isatty()
+        self._console, self._label, self._clock = console.progress, label, clock
         self._started = clock()
         self._drawn = self._started
         self.total = total
         self.done = 0
         self.failed = 0
+        self._bar = Live(
+            console=self._console,
+            auto_refresh=False,
+            get_renderable=lambda: Text(self.text(), no_wrap=True, overflow="ellipsis"),
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def __enter__(self) -> Progress:
         """Show an empty bar."""
-        if self._terminal:
-            self._draw()
+        if self._console.is_terminal:
+            self._bar.start(refresh=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Show where it ended."""
-        self._draw()
-        if self._terminal:
-            self._stream.write("\n")
-        self._stream.flush()
+        if self._console.is_terminal:
+            self._bar.stop()
+        else:
+            self._draw()
 
     def advance(self, done: int = 0, failed: int = 0) -> None:
         """Count, and show it unless it was shown just before."""
         self.done += done
         self.failed += failed
-        interval = TERMINAL_INTERVAL_S if self._terminal else LOG_INTERVAL_S
+        interval = TERMINAL_INTERVAL_S if self._console.is_terminal else LOG_INTERVAL_S
         if self._clock() - self._drawn >= interval:
             self._draw()
 
     def note(self, text: str) -> None:
         """Write a line above the bar."""
-        if self._terminal:
-            self._stream.write("\r" + " " * (self._width - 1) + "\r")
-        self._stream.write(text + "\n")
+        self._console.print(text, soft_wrap=True)
         self._draw()
 
     def text(self) -> str:
@@ -95,11 +101,10 @@ class Progress:
 
     def _draw(self) -> None:
         self._drawn = self._clock()
-        if self._terminal:
-            self._stream.write("\r" + fitted(self.text(), self._width - 1, right=False))
+        if self._console.is_terminal:
+            self._bar.refresh()
         else:
-            self._stream.write(self.text() + "\n")
-        self._stream.flush()
+            self._console.print(self.text(), soft_wrap=True)
 
 
 def duration_text(seconds: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from product_match.contract import models
 from product_match.contract.errors import ConfigError
+from product_match.repository.shipped import shipped_sample
 from product_match_client.cli.bulk import BulkLoad, BulkSettings, Summary
 from product_match_client.cli.output import Console
 from product_match_client.loading.loader import LoadSettings
@@ -60,6 +61,17 @@ class SampleQuery:
         )
 
 
+def sample_folder(given: Path | None) -> Path:
+    """Return the folder of the sample catalogue: the given one, else the shipped one, as short as it can be written.
+
+    Raises:
+        ConfigError: None is given, and none is installed.
+    """
+    folder = given or shipped_sample()
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
 def load_sample(url: str, folder: Path, console: Console) -> Summary:
     """Load the sample catalogue into a server; products that it holds already are left out.
 
@@ -84,8 +96,8 @@ def sample_queries(folder: Path) -> list[SampleQuery]:
         return [next(query for query in queries if query.kind == kind) for kind in KINDS]
     except (OSError, ValueError, AttributeError, TypeError, StopIteration) as error:
         raise ConfigError(
-            f"{path} does not hold the sample's queries ({error!r}); run this in the project's folder, "
-            "or give --sample-data"
+            f"{path} does not hold the sample's queries ({error!r}); leave --sample-data out, or give a "
+            "folder with products.jsonl and queries.jsonl"
         ) from error
 
 

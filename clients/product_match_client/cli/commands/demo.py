@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any, Final
 
 from product_match_client.cli.arguments import add_command
@@ -30,9 +29,9 @@ def register(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Show the whole of it once."""
-    from product_match_client.cli.samples import load_sample, sample_queries
+    from product_match_client.cli.samples import load_sample, sample_folder, sample_queries
 
-    folder: Path = arguments.sample_data
+    folder = sample_folder(arguments.sample_data)
     queries = sample_queries(folder)
     with open_stack(arguments, console) as stack:
         address = stack.endpoints.http

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     partial = Path(f"{arguments.output}.partial")
     try:
         with partial.open("w", encoding="utf-8") as file, open_client(arguments) as client:
-            _export(client, arguments, console, Console(file, console.progress_stream).json_line)
+            _export(client, arguments, console, Console(file, console.progress.file).json_line)
         partial.replace(arguments.output)
     except OSError as error:
         raise ConfigError(f"{partial} cannot be written ({error.strerror}); give another --output") from error

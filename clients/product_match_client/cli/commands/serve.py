@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from product_match.contract.errors import ConfigError
-from product_match_client.cli.arguments import DEFAULT_STATE_DIRECTORY, add_command, whole_number
+from product_match.host.state_layout import DEFAULT_STATE_DIRECTORY
+from product_match_client.cli.arguments import add_command, whole_number
 from product_match_client.cli.output import Console
-
-DEFAULT_ENCODER = Path("demo_clip/embedded")
-DEFAULT_SAMPLE = Path("sample_data")
 
 
 def register(subparsers: Any) -> None:
@@ -41,7 +39,7 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
         "--encoder",
         type=Path,
         metavar="DIR",
-        help=f"what `ensemble-builder build` made (default: the catalogue's own, {DEFAULT_ENCODER} for a new one)",
+        help="what `ensemble-builder build` made (default: the catalogue's own, the shipped one for a new one)",
     )
     parser.add_argument(
         "--model-repository",
@@ -52,9 +50,8 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sample-data",
         type=Path,
-        default=DEFAULT_SAMPLE,
         metavar="DIR",
-        help="the sample catalogue (default %(default)s)",
+        help="a sample catalogue of your own (default: the shipped one)",
     )
     for name, port, what in (
         ("http", 8000, "Triton's HTTP"),
@@ -82,9 +79,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Start, print the endpoints, and stay."""
     with open_stack(arguments, console) as stack:
         if arguments.sample:
-            from product_match_client.cli.samples import load_sample
+            from product_match_client.cli.samples import load_sample, sample_folder
 
-            console.note(load_sample(stack.endpoints.http, arguments.sample_data, console).text())
+            folder = sample_folder(arguments.sample_data)
+            console.note(load_sample(stack.endpoints.http, folder, console).text())
         for name in ("http", "grpc", "metrics", "mongodb"):
             console.line(f"{name:<8} {getattr(stack.endpoints, name)}")
         console.line(f"{'encoder':<8} {stack.endpoints.encoder}")
@@ -103,7 +101,7 @@ def open_stack(arguments: argparse.Namespace, console: Console) -> Any:
     """
     try:
         from product_match.encoder_change.generations import read_generations
-        from product_match.repository.shipped import shipped_adapters
+        from product_match.repository.shipped import shipped_adapters, shipped_encoder
         from product_match.stack.local import LocalStack
         from product_match.stack.settings import StackSettings
     except ModuleNotFoundError as error:
@@ -111,14 +109,10 @@ def open_stack(arguments: argparse.Namespace, console: Console) -> Any:
             f"the local stack needs more than the client ({error}); install it with "
             '`pip install "product-match[embedded]"`'
         ) from error
-    chosen = arguments.encoder is not None or read_generations(arguments.state_dir).current is not None
-    if not chosen and not DEFAULT_ENCODER.is_dir():
-        raise ConfigError(
-            f"the demonstration encoder {DEFAULT_ENCODER} is not here; run this in the project's folder, or give an "
-            "encoder directory of `ensemble-builder build` with --encoder"
-        )
+    current = read_generations(arguments.state_dir).current
+    kept = current.directory if current is not None else None
     settings = StackSettings(
-        encoder_directory=arguments.encoder or DEFAULT_ENCODER,
+        encoder_directory=arguments.encoder or (kept if kept is not None and kept.is_dir() else shipped_encoder()),
         encoder_is_default=arguments.encoder is None,
         adapters=arguments.model_repository or shipped_adapters(),
         state_directory=arguments.state_dir,

@@ -1,4 +1,4 @@
-"""Compares the index with the documents after a start that cannot trust it, and mends what is out of step."""
+"""Verifies the index, with repair, after a start that cannot trust it: in a thread, while it is searched."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SLICE_S: Final = 0.5
 RETRY_S: Final = 2.0
 
 
-class Reconciliation:
+class BackgroundVerification:
     """One comparison with repair in a thread; a store that is away only delays it."""
 
     def __init__(self, documents: DocumentStore, owner: Comparable) -> None:
         """Prepare; `start` begins."""
         self._verification = Verification(documents, owner, repair=True)
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reconciliation", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="verification", daemon=True)
 
     def start(self) -> None:
         """Begin in a thread."""

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from product_match.contract.errors import UnavailableError
-from product_match.index import upkeep
-from product_match.index.upkeep import Upkeep
+from product_match.index import rebuild_schedule
+from product_match.index.rebuild_schedule import RebuildSchedule
 
 
 class Parts:
@@ -34,7 +34,7 @@ def parts():
 
 
 def made(parts, **options):
-    return Upkeep(parts.count, parts.count_unindexed, parts, parts, **{"threshold": 100, **options})
+    return RebuildSchedule(parts.count, parts.count_unindexed, parts, parts, **{"threshold": 100, **options})
 
 
 def test_an_index_without_a_graph_is_rebuilt_once_it_is_large(parts):
@@ -53,7 +53,7 @@ def test_a_graph_is_built_anew_when_a_fifth_lies_outside(parts):
 
 
 def test_an_index_that_is_changing_is_left_alone(parts):
-    parts.quiet = upkeep.QUIET_S - 1
+    parts.quiet = rebuild_schedule.QUIET_S - 1
     assert not made(parts).check()
 
 
@@ -61,20 +61,20 @@ def test_a_rebuild_that_did_not_help_is_not_started_again_at_once(parts, monkeyp
     keeper = made(parts)
     assert keeper.check()
     assert not keeper.check()
-    monkeypatch.setattr(upkeep, "RETRY_S", 0.0)
+    monkeypatch.setattr(rebuild_schedule, "RETRY_S", 0.0)
     assert keeper.check()
 
 
 def test_the_thread_looks_again_and_again_and_an_error_does_not_end_it(parts, monkeypatch, caplog):
-    monkeypatch.setattr(upkeep, "CHECK_S", 0.01)
-    monkeypatch.setattr(upkeep, "RETRY_S", 0.0)
+    monkeypatch.setattr(rebuild_schedule, "CHECK_S", 0.01)
+    monkeypatch.setattr(rebuild_schedule, "RETRY_S", 0.0)
     looked = threading.Semaphore(0)
 
     def away():
         looked.release()
         raise UnavailableError("the index is closed")
 
-    keeper = Upkeep(parts.count, away, parts, parts, threshold=100)
+    keeper = RebuildSchedule(parts.count, away, parts, parts, threshold=100)
     keeper.start()
     assert looked.acquire(timeout=30)
     assert looked.acquire(timeout=30)

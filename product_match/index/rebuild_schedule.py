@@ -1,4 +1,4 @@
-"""Keeps a large index fast: has it rebuilt with a search graph once many vectors lie outside of one.
+"""When a large index is rebuilt by itself: once many vectors lie outside of its search graph.
 
 A Qdrant server does that by itself. Qdrant Edge would do it in the serving process, which could not search meanwhile.
 """
@@ -29,7 +29,7 @@ SHARE: Final = 0.2
 """Share of the points outside of the graph from which it is built anew."""
 
 
-class Upkeep:
+class RebuildSchedule:
     """Looks at the index now and then, in a thread."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Upkeep:
         self._threshold = threshold
         self._started_at: float | None = None
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="rebuild-schedule", daemon=True)
 
     def start(self) -> None:
         """Begin in a thread."""

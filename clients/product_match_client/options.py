@@ -1,0 +1,26 @@
+"""The options of a match. Generated from product_match/contract by `ensemble-builder check --write`. Do not edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+
+class MatchOptions(TypedDict, total=False):
+    """What `match` and `match_batch` take beside the query; None, or nothing, is the server's default.
+
+    Attributes:
+        top_k: How many matches to return; 1 to 1,000.
+        fields: Product fields to return, comma separated; `-` for none.
+        filter: Only products that fit, such as {"category": "Shoes", "price": {"lte": 50}}.
+        min_score: Leave out matches that score less; -10 to 10.
+        image_weight: Weight of the photo where photo and words are given; 0 to 1,000.
+        text_weight: Weight of the words where photo and words are given; 0 to 1,000.
+    """
+
+    top_k: int | None
+    fields: Sequence[str] | None
+    filter: Mapping[str, Any] | None
+    min_score: float | None
+    image_weight: float | None
+    text_weight: float | None

@@ -1,0 +1,45 @@
+"""The options of a match as the clients' type checker and editor know them: Python, generated from the contract."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Final
+
+from product_match.contract.options import MATCH_OPTIONS, OptionSpec, OptionType
+
+_HEAD: Final = '''\
+"""The options of a match. Generated from product_match/contract by `ensemble-builder check --write`. Do not edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+
+class MatchOptions(TypedDict, total=False):
+    """What `match` and `match_batch` take beside the query; None, or nothing, is the server's default.
+
+    Attributes:
+'''
+_TYPES: Final = {
+    OptionType.INTEGER: "int",
+    OptionType.NUMBER: "float",
+    OptionType.BOOLEAN: "bool",
+    OptionType.NAMES: "Sequence[str]",
+    OptionType.JSON: "Mapping[str, Any]",
+}
+_WIDTH: Final = 118
+
+
+def client_options() -> str:
+    """Return the module `product_match_client.options`, formatted as `ruff format` does."""
+    described = "".join(f"{_described(option)}\n" for option in MATCH_OPTIONS)
+    typed = "".join(f"    {option.name}: {_TYPES.get(option.type, 'str')} | None\n" for option in MATCH_OPTIONS)
+    return f'{_HEAD}{described}    """\n\n{typed}'
+
+
+def _described(option: OptionSpec) -> str:
+    text = f"{option.name}: {option.meaning.rstrip('.')}"
+    if option.minimum is not None and option.maximum is not None:
+        text += f"; {option.minimum:,g} to {option.maximum:,g}"
+    return textwrap.fill(f"{text}.", _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 12)
