@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from product_match.contract.errors import ProductMatchError
@@ -40,7 +40,7 @@ class MatchResult:
         encoder: `name@revision` of the encoder that read the query.
         matches: Best first.
         outcome: "matched", "weak", "not_stocked" or "filters_too_narrow"; None where the server does not say.
-        repaired: Words that were taken for others: what was typed to what it was taken for.
+        repaired: Words that were taken for others: typed to taken for; None where none were.
         explain: What is said of the query as a whole; None unless it was asked for.
     """
 
@@ -48,7 +48,7 @@ class MatchResult:
     encoder: str
     matches: tuple[Match, ...]
     outcome: str | None = None
-    repaired: Mapping[str, str] = field(default_factory=dict)
+    repaired: Mapping[str, str] | None = None
     explain: Mapping[str, Any] | None = None
 
 
@@ -92,7 +92,7 @@ def _match_result(document: Mapping[str, Any]) -> MatchResult:
             encoder=str(document["encoder"]),
             matches=tuple(_match(match) for match in document["matches"]),
             outcome=document.get("outcome"),
-            repaired=dict(document.get("repaired") or {}),
+            repaired=document.get("repaired"),
             explain=document.get("explain"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

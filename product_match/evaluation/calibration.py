@@ -13,6 +13,9 @@ from product_match.contract.errors import InvalidRequestError
 
 BINS: Final = 10
 
+Confidences = Sequence[float] | NDArray[np.float64]
+Verdicts = Sequence[bool] | NDArray[np.bool_]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
@@ -33,7 +36,7 @@ class Bin:
     accepted: float
 
 
-def reliability(confidences: Sequence[float], accepted: Sequence[bool], bins: int = BINS) -> list[Bin]:
+def reliability(confidences: Confidences, accepted: Verdicts, bins: int = BINS) -> list[Bin]:
     """Sort answers into bins of equal width by their confidence; bins without answers are left out.
 
     Args:
@@ -45,7 +48,7 @@ def reliability(confidences: Sequence[float], accepted: Sequence[bool], bins: in
         InvalidRequestError: The lists differ in length, or a confidence is no probability.
     """
     stated, right = _checked(confidences, accepted)
-    place = np.minimum((stated * bins).astype(np.int64), bins - 1)
+    place = _places(stated, bins)
     return [
         Bin(
             low=number / bins,
@@ -59,7 +62,7 @@ def reliability(confidences: Sequence[float], accepted: Sequence[bool], bins: in
     ]
 
 
-def expected_calibration_error(confidences: Sequence[float], accepted: Sequence[bool], bins: int = BINS) -> float:
+def expected_calibration_error(confidences: Confidences, accepted: Verdicts, bins: int = BINS) -> float:
     """Return the mean distance of confidence and accepted share over the bins, each weighted by its answers.
 
     Returns:
@@ -70,13 +73,14 @@ def expected_calibration_error(confidences: Sequence[float], accepted: Sequence[
 
     Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3.
     """
-    found = reliability(confidences, accepted, bins)
-    if not found:
+    stated, right = _checked(confidences, accepted)
+    if not stated.size:
         raise InvalidRequestError("no answers to judge confidence by; expected at least one")
-    return sum(part.count * abs(part.accepted - part.confidence) for part in found) / len(confidences)
+    # A bin's distance times its answers is the distance of the sums.
+    return float(np.abs(np.bincount(_places(stated, bins), weights=right - stated)).sum() / stated.size)
 
 
-def brier_score(confidences: Sequence[float], accepted: Sequence[bool]) -> float:
+def brier_score(confidences: Confidences, accepted: Verdicts) -> float:
     """Return the mean squared distance of confidence and what became of it: 0 is best, 1 is worst.
 
     Raises:
@@ -91,9 +95,11 @@ def brier_score(confidences: Sequence[float], accepted: Sequence[bool]) -> float
     return float(((stated - right) ** 2).mean())
 
 
-def _checked(
-    confidences: Sequence[float], accepted: Sequence[bool]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _places(stated: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    return np.minimum((stated * bins).astype(np.int64), bins - 1)
+
+
+def _checked(confidences: Confidences, accepted: Verdicts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     stated, right = np.asarray(confidences, np.float64), np.asarray(accepted, np.float64)
     if stated.shape != right.shape:
         raise InvalidRequestError(

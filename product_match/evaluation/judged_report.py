@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from .calibration import brier_score, expected_calibration_error, reliability
 from .false_matches import (
     NO_MATCH,
@@ -97,15 +99,12 @@ def confidence_report(rows: Sequence[Judged]) -> dict[str, Any] | None:
         None where no match has a confidence.
     """
     first = [(row, row.answer.found[0].confidence) for row in rows if row.answer.found]
-    stated = [confidence for _, confidence in first if confidence is not None]
-    right = [row.right for row, confidence in first if confidence is not None]
+    stated = np.array([confidence for _, confidence in first if confidence is not None])
+    right = np.array([row.right for row, confidence in first if confidence is not None])
     groups = [row.query.group for row, confidence in first if confidence is not None]
-    if not stated:
+    if not stated.size:
         return None
-    low, high = bootstrap_interval(
-        lambda drawn: expected_calibration_error([stated[row] for row in drawn], [right[row] for row in drawn]),
-        groups,
-    )
+    low, high = bootstrap_interval(lambda drawn: expected_calibration_error(stated[drawn], right[drawn]), groups)
     every = [
         (match.confidence, match.product_id in row.query.accept)
         for row in rows
@@ -115,8 +114,8 @@ def confidence_report(rows: Sequence[Judged]) -> dict[str, Any] | None:
     of_every = expected_calibration_error([stated for stated, _ in every], [accepted for _, accepted in every])
     return {
         "answers": len(stated),
-        "mean_confidence": round(sum(stated) / len(stated), 4),
-        "accepted": round(sum(right) / len(right), 4),
+        "mean_confidence": round(float(stated.mean()), 4),
+        "accepted": round(float(right.mean()), 4),
         "expected_calibration_error": {
             "value": round(expected_calibration_error(stated, right), 4),
             "low": round(low, 4),

@@ -25,7 +25,7 @@ def test_a_live_server_is_measured_and_left_as_it_was(server, tmp_path, monkeypa
     monkeypatch.setenv("PRODUCT_MATCH_URL", f"grpc://{server.grpc}")
     with ProductMatchClient(f"grpc://{server.grpc}") as client:
         before = client.count()
-        assert main(["evaluate", str(tmp_path), "--part", "all"]) == 0
+        assert main(["evaluate", "--images", str(tmp_path), "--part", "all"]) == 0
         report = json.loads(capsys.readouterr().out)
         assert client.count() == before
     assert report["photos"]["indexed"] + report["photos"]["queries"] == 24
