@@ -61,6 +61,7 @@ def test_queries_are_asked_and_measured(folder, server, capsys):
     report = evaluate(capsys, "--no-baselines")
     assert (report["encoder"], report["queries"], report["depth"]) == ("fake@1", 9, 10)
     assert report["left_out"] == COMPOSED_IS_LEFT_OUT
+    assert report["accepted_products"] == {"products": 3, "absent": 0, "first_absent": []}
     kinds = {kind: part.get("hit@1", {}).get("mean") for kind, part in report["kinds"].items()}
     assert kinds == {
         "type": 1.0,
@@ -106,6 +107,7 @@ def test_a_saved_run_is_what_a_later_one_is_compared_with(folder, server, capsys
 def test_a_person_gets_tables(folder, server, monkeypatch, capsys):
     evaluate(capsys, "--save", "before.json")
     write(QUERIES[1:])
+    del server.entries["hat-1"]
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setenv("COLUMNS", "200")
@@ -113,6 +115,7 @@ def test_a_person_gets_tables(folder, server, monkeypatch, capsys):
     text = terminal.getvalue()
     assert text.startswith("fake@1: 8 queries of queries.jsonl (min_score=0.0)\n")
     assert "left out: 1 of composed, which need like\n" in text
+    assert "1 of 2 accepted products are not in the catalogue and count as not found, such as hat-1\n" in text
     assert "refused: q7: text: expected words\n" in text
     assert "misspelt: hit@1 0.000, and 1.000 for the right spelling of the same 1 queries (0.000 of it)\n" in text
     assert "beside the saved run of fake@1\n" in text

@@ -38,7 +38,7 @@ BASELINES: Final[Mapping[str, frozenset[Side]]] = {
 }
 """Naive searches on the same catalogue, by the value of the option `fusion`, with what they can be asked."""
 
-SHOWN_REFUSALS: Final = 5
+SHOWN: Final = 5
 
 
 def queries_of(path: Path) -> list[JudgedQuery]:
@@ -119,17 +119,25 @@ class JudgedEvaluation:
             "depth": run.depth,
             "queries": len(rows),
             "left_out": left_out(queries),
+            "accepted_products": self._accepted_products(rows),
             "kinds": {kind: quality(part, run.depth) for kind, part in by_kind(rows).items()},
             "sides": {side: quality(part, run.depth) for side, part in by_side(rows).items()},
             "refusals": [
                 {"id": row.query.id, "message": row.answer.refused} for row in rows if row.answer.refused is not None
-            ][:SHOWN_REFUSALS],
+            ][:SHOWN],
             "spelling": self._spelling(rows, run),
             "baselines": {name: compared(queries, run, baseline) for name, baseline in baselines.items()},
             "against": None if saved is None else _against(queries, run, saved),
             "confidence": _by_side(rows, confidence_report),
             "false_matches": _by_side(rows, weighed),
         }
+
+    def _accepted_products(self, rows: Sequence[Judged]) -> dict[str, Any]:
+        """Say how many of the accepted products the catalogue does not hold: no search can find them."""
+        accepted = sorted({product_id for row in rows for product_id in row.query.accept})
+        held = self._questions.client.hashes(accepted) if accepted else {}
+        absent = [product_id for product_id in accepted if product_id not in held]
+        return {"products": len(accepted), "absent": len(absent), "first_absent": absent[:SHOWN]}
 
     def _baselines(self, queries: Sequence[JudgedQuery]) -> dict[str, Run]:
         if not any(option.name == FUSION for option in MATCH_OPTIONS):

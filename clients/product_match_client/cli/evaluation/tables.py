@@ -38,6 +38,12 @@ def print_judged(report: Mapping[str, Any], console: Console) -> None:
     console.line(f"{report['encoder']}: {report['queries']:,} queries of {report['file']} ({options})")
     for kind, entry in report["left_out"].items():
         console.line(f"left out: {entry['queries']} of {kind}, which need {', '.join(entry['needs'])}")
+    accepted = report["accepted_products"]
+    if accepted["absent"]:
+        console.line(
+            f"{accepted['absent']} of {accepted['products']} accepted products are not in the catalogue and count as "
+            f"not found, such as {', '.join(accepted['first_absent'])}"
+        )
     for refusal in report["refusals"]:
         console.line(f"refused: {refusal['id']}: {refusal['message']}")
     _print_quality(report, console)
