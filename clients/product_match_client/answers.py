@@ -17,14 +17,18 @@ class Match:
     Attributes:
         rank: 1 for the best.
         product_id: Its id.
-        score: Higher is better; 1 is about what a pair that belongs together scores, 0 an unrelated one.
+        score: Orders the matches of one answer; higher is better.
         product: The fields that were asked for.
+        confidence: The probability that a person would accept it, 0 to 1; None where the server does not say.
+        explain: Why it is where it is; None unless it was asked for.
     """
 
     rank: int
     product_id: str
     score: float
     product: Mapping[str, Any]
+    confidence: float | None = None
+    explain: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +39,17 @@ class MatchResult:
         query_id: Names the query in the server's log.
         encoder: `name@revision` of the encoder that read the query.
         matches: Best first.
+        outcome: "matched", "weak", "not_stocked" or "filters_too_narrow"; None where the server does not say.
+        repaired: Words that were taken for others: typed to taken for; None where none were.
+        explain: What is said of the query as a whole; None unless it was asked for.
     """
 
     query_id: str
     encoder: str
     matches: tuple[Match, ...]
+    outcome: str | None = None
+    repaired: Mapping[str, str] | None = None
+    explain: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,18 +90,25 @@ def _match_result(document: Mapping[str, Any]) -> MatchResult:
         return MatchResult(
             query_id=str(document["query_id"]),
             encoder=str(document["encoder"]),
-            matches=tuple(
-                Match(
-                    rank=int(match["rank"]),
-                    product_id=str(match["product_id"]),
-                    score=float(match["score"]),
-                    product=match.get("product", {}),
-                )
-                for match in document["matches"]
-            ),
+            matches=tuple(_match(match) for match in document["matches"]),
+            outcome=document.get("outcome"),
+            repaired=document.get("repaired"),
+            explain=document.get("explain"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _unknown("matches", error) from error
+
+
+def _match(match: Mapping[str, Any]) -> Match:
+    confidence = match.get("confidence")
+    return Match(
+        rank=int(match["rank"]),
+        product_id=str(match["product_id"]),
+        score=float(match["score"]),
+        product=match.get("product", {}),
+        confidence=None if confidence is None else float(confidence),
+        explain=match.get("explain"),
+    )
 
 
 def _receipt(document: Mapping[str, Any]) -> Receipt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,6 +128,38 @@ def estimate(
     means = _drawn_means(figures, names, rounds, seed)
     low, high = np.quantile(means, [0.025, 0.975])
     return Estimate(mean=float(figures.mean()), low=float(low), high=float(high), count=int(figures.size))
+
+
+def bootstrap_interval(
+    statistic: Callable[[NDArray[np.int64]], float], groups: Sequence[str], *, rounds: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95% bootstrap interval of any figure over many queries.
+
+    Args:
+        statistic: Takes the rows of a draw, with repeats, and returns the figure of it; NaN where it has none.
+        groups: The name of each row's group; whole groups are drawn, as in `estimate`.
+        rounds: Bootstrap draws.
+        seed: Seed of the draws.
+
+    Returns:
+        The 2.5% and 97.5% quantiles of the drawn figures.
+
+    Raises:
+        InvalidRequestError: There are no rows, or no draw has the figure.
+    """
+    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    if not names.size:
+        raise InvalidRequestError("no rows to draw from; expected at least one")
+    rows = np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member))[:-1])
+    generator = np.random.default_rng(seed)
+    figures = [
+        statistic(np.concatenate([rows[group] for group in generator.integers(0, len(rows), size=len(rows))]))
+        for _ in range(rounds)
+    ]
+    if np.isnan(figures).all():
+        raise InvalidRequestError(f"none of {rounds} draws has a figure; give more queries")
+    low, high = np.nanquantile(figures, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _drawn_means(figures: NDArray[np.float64], names: Sequence[str], rounds: int, seed: int) -> NDArray[np.float64]:

@@ -29,6 +29,7 @@ class ProductServer:
         asked: What changes of encoder were asked for.
         busy: Times that `status` and `verify` are not answered.
         refuse: HTTP status and message by product id, for products that are not taken.
+        confident: Whether answers have confidence, outcome and repairs.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class ProductServer:
         self.asked: list[str] = []
         self.refuse: dict[str, tuple[int, str]] = {}
         self.waited: list[bool] = []
+        self.confident = False
         self.busy = 0
         self._lock = threading.Lock()
 
@@ -98,6 +100,8 @@ class ProductServer:
         """The same photo comes first, then labels that the words name, then ids in order."""
         if image == b"not a photo":
             raise RefusedError(400, grpc.StatusCode.INVALID_ARGUMENT, "image: not a photo in a known format")
+        if text == b"???":
+            raise RefusedError(400, grpc.StatusCode.INVALID_ARGUMENT, "text: expected words")
         top_k = int(str(parameters.get("top_k", 10)))
         digest = hashlib.sha256(image).hexdigest()
 
@@ -111,7 +115,15 @@ class ProductServer:
             {"rank": rank, "product_id": key, "score": 1 / rank, "product": self.entries[key]["product"]}
             for rank, key in enumerate(keys[:top_k], start=1)
         ]
-        return {"query_id": "q", "encoder": "fake@1", "matches": matches}
+        answer: dict[str, Any] = {"query_id": "q", "encoder": "fake@1", "matches": matches}
+        if self.confident:
+            likely = bool(keys) and not all(distance(keys[0])[:2])
+            for place, match in enumerate(matches):
+                match["confidence"] = 0.05 if place else 0.9 if likely else 0.2
+            answer["outcome"] = "matched" if likely else "not_stocked"
+            if b"tiger" in text:
+                answer["repaired"] = {"tiger": "tee"}
+        return answer
 
     def _command(self, command: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = getattr(self, f"_{command.pop('operation')}")(**command)

@@ -10,7 +10,7 @@ from PIL import Image
 from product_match.contract.errors import ConfigError
 from product_match.evaluation.split import Part, Role, role_of
 from product_match_client.cli.command import main
-from product_match_client.cli.evaluating import labelled_photos, words
+from product_match_client.cli.evaluation.labelled_photos import labelled_photos, words
 from tests.fakes.product_server import product_server
 from tests.fakes.terminals import Terminal
 
@@ -51,7 +51,7 @@ def names(folder, role):
 
 
 def test_a_server_is_measured_and_left_as_it_was(folder, server, capsys):
-    assert main(["evaluate", "photos", "--part", "all"]) == 0
+    assert main(["evaluate", "--images", "photos", "--part", "all"]) == 0
     report = json.loads(capsys.readouterr().out)
     indexed, asked = names(folder, Role.INDEX), names(folder, Role.QUERY)
     assert report["photos"] == {"indexed": len(indexed), "queries": len(asked)}
@@ -69,7 +69,7 @@ def test_a_server_is_measured_and_left_as_it_was(folder, server, capsys):
 
 
 def test_only_the_photos_of_the_evaluation_are_searched(folder, server):
-    assert main(["evaluate", "photos", "--part", "all", "--no-copies"]) == 0
+    assert main(["evaluate", "--images", "photos", "--part", "all", "--no-copies"]) == 0
     filters = {query["filter"] for query in server.queries}
     assert len(filters) == 1
     assert json.loads(filters.pop())["category"].startswith("evaluation ")
@@ -79,7 +79,7 @@ def test_only_the_photos_of_the_evaluation_are_searched(folder, server):
 def test_a_person_gets_tables(folder, server, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    assert main(["evaluate", "photos", "--part", "all"]) == 0
+    assert main(["evaluate", "--images", "photos", "--part", "all"]) == 0
     text = terminal.getvalue()
     assert text.startswith("fake@1: ")
     assert "text to image       precision@1                 1.000  1.000 to 1.000" in text
@@ -90,7 +90,7 @@ def test_a_person_gets_tables(folder, server, monkeypatch):
 def test_photos_that_cannot_be_read_are_counted_and_left_out(folder, server, capsys):
     (folder / "images" / min(names(folder, Role.QUERY))).write_bytes(b"not a photo")
     (folder / "images" / min(names(folder, Role.INDEX))).unlink()
-    assert main(["evaluate", "photos", "--part", "all", "--no-copies"]) == 0
+    assert main(["evaluate", "--images", "photos", "--part", "all", "--no-copies"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["unreadable"] == 2
     assert report["photos"]["indexed"] == len(names(folder, Role.INDEX))
@@ -99,7 +99,7 @@ def test_photos_that_cannot_be_read_are_counted_and_left_out(folder, server, cap
 
 
 def test_what_a_killed_evaluation_left_is_removed_first(folder, server):
-    main(["evaluate", "photos", "--part", "all", "--no-copies"])
+    main(["evaluate", "--images", "photos", "--part", "all", "--no-copies"])
     category = json.loads(str(server.queries[0]["filter"]))["category"]
     server.entries["old"] = {
         "id": "old",
@@ -107,13 +107,13 @@ def test_what_a_killed_evaluation_left_is_removed_first(folder, server):
         "content_hash": "x",
         "product": {"category": category, "label": "Hat"},
     }
-    assert main(["evaluate", "photos", "--part", "all", "--no-copies"]) == 0
+    assert main(["evaluate", "--images", "photos", "--part", "all", "--no-copies"]) == 0
     assert list(server.entries) == ["1"]
 
 
 def test_an_evaluation_that_fails_cleans_up(folder, server, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "product_match.evaluation.copies", None)
-    assert main(["evaluate", "photos", "--part", "all"]) == 1
+    assert main(["evaluate", "--images", "photos", "--part", "all"]) == 1
     assert "changed copies of photos need Pillow (" in capsys.readouterr().err
     assert list(server.entries) == ["1"]
 

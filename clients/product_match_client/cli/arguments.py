@@ -60,7 +60,7 @@ def describe(parser: argparse.ArgumentParser, *, summary: str, example: str, ser
         )
 
 
-def add_options(parser: argparse.ArgumentParser, options: Sequence[OptionSpec]) -> None:
+def add_options(parser: argparse._ActionsContainer, options: Sequence[OptionSpec]) -> None:
     """Add one command-line option for each request parameter, under the same name with dashes."""
     readers: Mapping[OptionType, tuple[str, Callable[[str], Any]]] = {
         OptionType.INTEGER: ("NUMBER", int),

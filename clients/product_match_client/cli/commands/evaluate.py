@@ -1,24 +1,24 @@
-"""`product-match evaluate`: how well a running server finds the photos of a labelled folder."""
+"""`product-match evaluate`: how well a running server finds what a person would accept."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from product_match_client.cli.arguments import add_command, open_client, server_url
-from product_match_client.cli.output import Column, Console
+from product_match.contract.errors import ConfigError
+from product_match.contract.options import MATCH_OPTIONS
+from product_match_client.cli.arguments import add_command, add_options, open_client, positive_integer, server_url
+from product_match_client.cli.output import Console
 
-PARTS = ("test", "validation", "train", "all")
-FIGURES = (
-    "precision@1",
-    "precision@5",
-    "precision@10",
-    "precision@5_mean_of_labels",
-    "mean_average_precision",
-)
+PARTS: Final = ("test", "validation", "train", "all")
+DEPTH: Final = 10
+OF_EACH_QUERY: Final = frozenset({"top_k", "fields", "filter", "like", "unlike", "explain"})
+"""Options that the queries or the measures decide; a person may set the others for all queries."""
+
+RUN_OPTIONS: Final = [option for option in MATCH_OPTIONS if option.name not in OF_EACH_QUERY]
 
 
 def register(subparsers: Any) -> None:
@@ -26,87 +26,126 @@ def register(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "evaluate",
-        summary="Measure a running server on a folder with images/ and images.csv (columns image and label).",
-        example="product-match evaluate photos/\nproduct-match evaluate photos/ --part all --json > report.json",
+        summary="Measure how well a running server matches: on judged queries, or on labelled photos.",
+        example="product-match evaluate --queries sample_data/queries.jsonl --save today.json --plot today.png\n"
+        "product-match evaluate --queries sample_data/queries.jsonl --against today.json\n"
+        "product-match evaluate --images photos/ --part all --json > report.json",
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with images/ and images.csv")
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--queries", type=Path, metavar="FILE", help="judged queries, JSON Lines: asked as the catalogue stands"
+    )
+    what.add_argument(
+        "--images", type=Path, metavar="DIR", help="folder with images/ and images.csv (columns image and label)"
+    )
+    judged = parser.add_argument_group("with --queries")
+    judged.add_argument(
+        "--save", type=Path, metavar="FILE", help="keep the answers, to compare a later run with them"
+    )
+    judged.add_argument("--against", type=Path, metavar="FILE", help="compare with a saved run, query by query")
+    judged.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw reliability and false matches (png, svg, pdf)"
+    )
+    judged.add_argument(
+        "--depth",
+        type=positive_integer,
+        default=DEPTH,
+        metavar="NUMBER",
+        help=f"matches to ask for, from {DEPTH}; recall and MRR are measured at it (default %(default)s)",
+    )
+    judged.add_argument(
+        "--no-baselines", action="store_true", help="leave out exact words alone and one vector alone"
+    )
+    add_options(judged, RUN_OPTIONS)
+    photos = parser.add_argument_group("with --images")
+    photos.add_argument(
         "--part",
         choices=PARTS,
         default="test",
         help="part of the fixed split by file names: the demo CLIP never saw `test` (default %(default)s)",
     )
-    parser.add_argument(
+    photos.add_argument(
         "--template", default="{}", metavar="WORDS", help="words for a label, {} in its place (default %(default)s)"
     )
-    parser.add_argument("--no-copies", action="store_true", help="leave out the search for changed copies")
-    parser.set_defaults(run=run)
+    photos.add_argument("--no-copies", action="store_true", help="leave out the search for changed copies")
+    parser.set_defaults(run=run, refuse=parser.error)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Measure, and print the figures."""
-    # Imported here: what the other commands do without.
-    from product_match.evaluation.split import Part
-    from product_match_client.cli.bulk import BulkLoad, BulkSettings
-    from product_match_client.cli.evaluating import Evaluation, labelled_photos
-    from product_match_client.loading.loader import LoadSettings
+    return run_images(arguments, console) if arguments.images else run_queries(arguments, console)
 
-    parts = list(Part) if arguments.part == "all" else [Part(arguments.part)]
-    photos = labelled_photos(arguments.folder, parts)
-    settings = BulkSettings(load=LoadSettings(wait=True), timeout_s=arguments.timeout)
-    load = BulkLoad(server_url(arguments.url, os.environ), settings, console)
+
+def run_queries(arguments: argparse.Namespace, console: Console) -> int:
+    """Measure on judged queries."""
+    from product_match.evaluation.plots import check_plot, plot_judged
+    from product_match.evaluation.runs import read_run
+    from product_match_client.cli.evaluation.judged_queries import JudgedEvaluation, queries_of
+    from product_match_client.cli.evaluation.questions import Questions
+    from product_match_client.cli.evaluation.tables import print_judged
+
+    if arguments.depth < DEPTH:
+        arguments.refuse(f"--depth: expected {DEPTH} or more, got {arguments.depth}: nDCG@10 looks at ten matches")
+    # All that can be wrong with the files, before the minutes of asking.
+    queries = queries_of(arguments.queries)
+    saved = read_run(_text_of(arguments.against), str(arguments.against)) if arguments.against else None
+    for place in filter(None, (arguments.save, arguments.plot)):
+        if not place.parent.is_dir():
+            raise ConfigError(
+                f"{place} cannot be written: {place.parent} is no folder; make it, or name another place"
+            )
+    if arguments.plot:
+        check_plot(arguments.plot)
+    given = {option.name: getattr(arguments, option.name) for option in RUN_OPTIONS}
+    options = {name: value for name, value in given.items() if value is not None}
     with open_client(arguments) as client:
-        evaluation = Evaluation(client, load, console, arguments.folder)
-        report = evaluation.run(photos, arguments.template, not arguments.no_copies)
-    report = {"folder": str(arguments.folder), "part": arguments.part, **report}
+        questions = Questions(client=client, console=console)
+        evaluation = JudgedEvaluation(questions, arguments.queries, options, arguments.depth)
+        answered = evaluation.run(queries)
+        if arguments.save:
+            _write(arguments.save, json.dumps(answered.as_json()))
+        report = evaluation.report(queries, answered, naive=not arguments.no_baselines, saved=saved)
+    if arguments.plot:
+        plot_judged(report, arguments.plot)
     if arguments.json or not console.for_person:
         console.json(report)
     else:
-        print_report(report, console)
+        print_judged(report, console)
     return 0
 
 
-def print_report(report: Mapping[str, Any], console: Console) -> None:
-    """Print the figures as tables."""
-    counts = report["photos"]
-    console.line(f"{report['encoder']}: {counts['indexed']:,} photos indexed, {counts['queries']:,} asked for")
-    console.line()
-    rows = [
-        (kind.replace("_", " "), name.replace("_", " "), *_interval(report[kind][name]))
-        for kind in ("image_to_image", "text_to_image")
-        for name in FIGURES
-    ]
-    rows += [
-        ("copies found first", name, *_interval(value))
-        for name, value in report.get("copies_found_first", {}).items()
-    ]
-    columns = (
-        Column(title="queries"),
-        Column(title="figure"),
-        Column(title="mean", right=True),
-        Column(title="95% interval"),
-    )
-    console.table(columns, rows)
-    console.line()
-    _print_labels(report, console)
+def run_images(arguments: argparse.Namespace, console: Console) -> int:
+    """Measure on labelled photos."""
+    from product_match.evaluation.split import Part
+    from product_match_client.cli.bulk import BulkLoad, BulkSettings
+    from product_match_client.cli.evaluation.labelled_photos import PhotoEvaluation, labelled_photos
+    from product_match_client.cli.evaluation.tables import print_photos
+    from product_match_client.loading.loader import LoadSettings
+
+    parts = list(Part) if arguments.part == "all" else [Part(arguments.part)]
+    photos = labelled_photos(arguments.images, parts)
+    settings = BulkSettings(load=LoadSettings(wait=True), timeout_s=arguments.timeout)
+    load = BulkLoad(server_url(arguments.url, os.environ), settings, console)
+    with open_client(arguments) as client:
+        evaluation = PhotoEvaluation(client, load, console, arguments.images)
+        report = evaluation.run(photos, arguments.template, not arguments.no_copies)
+    report = {"folder": str(arguments.images), "part": arguments.part, **report}
+    if arguments.json or not console.for_person:
+        console.json(report)
+    else:
+        print_photos(report, console)
+    return 0
 
 
-def _print_labels(report: Mapping[str, Any], console: Console) -> None:
-    by_photo, by_words = (report[kind]["labels"] for kind in ("image_to_image", "text_to_image"))
-    names = ("precision@1", "precision@5", "precision@10")
-    columns = [Column(title="label", elastic=True), Column(title="photos", right=True)]
-    columns += [Column(title=f"{side} {name[9:]}", right=True) for side in ("photo", "words") for name in names]
-    rows = [
-        (
-            label,
-            by_photo.get(label, {}).get("queries", 0),
-            *(by_photo.get(label, {}).get(name) for name in names),
-            *(by_words.get(label, {}).get(name) for name in names),
-        )
-        for label in sorted({*by_photo, *by_words})
-    ]
-    console.table(columns, rows)
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}); give a run that --save has kept") from error
 
 
-def _interval(value: Mapping[str, float]) -> tuple[float, str]:
-    return value["mean"], f"{value['low']:.3f} to {value['high']:.3f}"
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror}); give another place for --save") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from product_match.contract.options import MATCH_OPTIONS
@@ -46,10 +47,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     with open_client(arguments) as client:
         result = client.match(image, arguments.text, **options)
     if arguments.json or not console.for_person:
-        console.json(dataclasses.asdict(result))
+        console.json(dataclasses.asdict(result, dict_factory=said))
     else:
         print_matches(result, console)
     return 0
+
+
+def said(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields that the server gave; the others are None."""
+    return {name: value for name, value in fields if value is not None}
 
 
 def print_matches(result: MatchResult, console: Console) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +18,13 @@ from product_match.evaluation.split import Part, Role, part_of, role_of, run_key
 from product_match_client.answers import MatchResult
 from product_match_client.cli.bulk import BulkLoad
 from product_match_client.cli.commands.list import pages
+from product_match_client.cli.evaluation.questions import Questions, batches
 from product_match_client.cli.output import Console
-from product_match_client.cli.progress import Progress
 from product_match_client.client import ProductMatchClient
 from product_match_client.loading.sources.records import Record
 from product_match_client.requests import Query
 
 TABLE: Final = "images.csv"
-ROWS: Final = 8
 LABEL: Final = "label"
 
 
@@ -71,7 +69,7 @@ def labelled_photos(folder: Path, parts: Sequence[Part]) -> list[LabelledPhoto]:
     return photos
 
 
-class Evaluation:
+class PhotoEvaluation:
     """One evaluation. Its photos are products of a category of their own, searched alone and removed after."""
 
     def __init__(self, client: ProductMatchClient, load: BulkLoad, console: Console, folder: Path) -> None:
@@ -123,13 +121,19 @@ class Evaluation:
 
     def _by_photo(self, asked: Sequence[LabelledPhoto], indexed: Mapping[str, LabelledPhoto]) -> dict[str, object]:
         counts = Counter(photo.label for photo in indexed.values())
-        answers = self._ask("photos", asked, lambda photo: Query(image=photo.path), len(indexed))
+        answers = self._ask("photos", asked, lambda photo: Query(image=photo.path), len(indexed), total=len(asked))
         rankings = [_ranking(photo.label, run_key(photo.path.name), answer, counts) for photo, answer in answers]
         return report_of(rankings).as_json()
 
     def _by_label(self, template: str, indexed: Mapping[str, LabelledPhoto]) -> dict[str, object]:
         counts = Counter(photo.label for photo in indexed.values())
-        answers = self._ask("labels", sorted(counts), lambda label: Query(text=words(template, label)), len(indexed))
+        answers = self._ask(
+            "labels",
+            sorted(counts),
+            lambda label: Query(text=words(template, label)),
+            len(indexed),
+            total=len(counts),
+        )
         return report_of([_ranking(label, label, answer, counts) for label, answer in answers]).as_json()
 
     def _copies(self, indexed: Mapping[str, LabelledPhoto]) -> dict[str, object]:
@@ -160,31 +164,18 @@ class Evaluation:
         query: Callable[[Any], Query],
         depth: int,
         *,
-        total: int | None = None,
+        total: int,
     ) -> list[tuple[Any, MatchResult]]:
-        """Ask for things, several in a request; those whose photo cannot be read are left out and counted."""
-        answers: list[tuple[Any, MatchResult]] = []
-        known = len(things) if isinstance(things, Sequence) else total
-        remaining = iter(things)
-        with Progress(self._console, label, total=known) as progress:
-            while part := list(itertools.islice(remaining, ROWS)):
-                found = self._match(part, query, min(depth, limits.MAX_TOP_K))
-                answers += found
-                self._unreadable += len(part) - len(found)
-                progress.advance(done=len(found), failed=len(part) - len(found))
+        """Ask for things; those whose photo cannot be read are left out and counted."""
+        options = {"top_k": min(depth, limits.MAX_TOP_K), "fields": [LABEL], "filter": self._filter}
+        asked = Questions(client=self._client, console=self._console).ask(
+            label, batches(things, options), query, total=total
+        )
+        answers = [(thing, answer) for thing, answer in asked if not isinstance(answer, InvalidRequestError)]
+        self._unreadable += len(asked) - len(answers)
         if answers:
             self._encoder = answers[0][1].encoder
         return answers
-
-    def _match(self, part: Sequence[Any], query: Callable[[Any], Query], top_k: int) -> list[tuple[Any, MatchResult]]:
-        try:
-            queries = [query(thing) for thing in part]
-            answers = self._client.match_batch(queries, top_k=top_k, fields=[LABEL], filter=self._filter)
-        except InvalidRequestError:
-            if len(part) == 1:
-                return []
-            return [answer for thing in part for answer in self._match([thing], query, top_k)]
-        return list(zip(part, answers, strict=True))
 
 
 def _ranking(label: str, group: str, answer: MatchResult, counts: Mapping[str, int]) -> Ranking:

@@ -1,0 +1,1 @@
+"""What `product-match evaluate` asks, and the tables it prints."""
