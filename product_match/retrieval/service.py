@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,15 @@ from numpy.typing import NDArray
 
 from product_match.contract import limits
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import InvalidRequestError, ProductMatchError
+from product_match.contract.errors import InvalidRequestError, ProductMatchError, in_row, unforeseen
 from product_match.contract.filters import ProductFilter, read_filter
 from product_match.contract.models import IMAGE_GIVEN, MATCHES, TEXT_GIVEN
 from product_match.index.product_cache import StoredProduct
 from product_match.retrieval.fusion import IMAGE, TEXT, FusedQuery, Ranking, fuse
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
 from product_match.vectors.vector_index import Hit, VectorQuery
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Search(Protocol):
@@ -73,10 +76,15 @@ class RetrievalService:
         ]
 
     def _plan(self, request: BatchRequest) -> list[RowQuery] | ProductMatchError:
-        try:
-            return [self._row(request, row) for row in range(request.rows)]
-        except ProductMatchError as error:
-            return error
+        rows: list[RowQuery] = []
+        for row in range(request.rows):
+            try:
+                rows.append(self._row(request, row))
+            except ProductMatchError as error:
+                return error
+            except Exception:
+                return in_row(unforeseen(LOGGER, "a query could not be read"), row, request.rows)
+        return rows
 
     def _row(self, request: BatchRequest, row: int) -> RowQuery:
         options = request.parameters
