@@ -59,7 +59,7 @@ def _from_16_bits(band: Image.Image, header: PhotoHeader) -> Image.Image:
 
 
 def _over_white(band: Image.Image) -> Image.Image:
-    """Return a part, white where it is clear: so shops show a cut-out product, and its clear pixels are often black."""
+    """Return a part, white where it is clear: so shops show a cut-out product, whose clear pixels may be black."""
     if band.mode in ("La", "RGBa"):
         band = band.convert(band.mode.upper())
     clear = band.convert("RGBA")
@@ -104,7 +104,7 @@ class _Framed:
 
 
 class Profiles:
-    """Converts to sRGB by ICC profiles; keeps the last few conversions, as to make one takes far longer than its use."""
+    """Converts to sRGB by ICC profiles, and keeps the last few conversions: making one takes longer than using it."""
 
     def __init__(self) -> None:
         """Start without any."""

@@ -68,9 +68,11 @@ def main() -> None:
     decoder = Decoder(Geometry.from_json(sys.argv[1]))
     os.nice(_NICE)
     bound_memory(limits.MAX_DECODER_BYTES)
-    # What a library prints must not come between the answers.
+    # What a library prints must not come between the answers, and what it says of a broken photo not into the log.
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
     serve(decoder, sys.stdin.buffer, answers)
 
 

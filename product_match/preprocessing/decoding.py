@@ -31,7 +31,7 @@ _DECODERS: Final = {
     webp.NAME: webp.decode,
 }
 _DRAFT_FACTOR: Final = 2
-"""A JPEG is decoded at no less than this times the target: most of the work is saved, the error is near 0.5 of 255."""
+"""A JPEG is decoded at no less than this times the target: most work is saved, the error is near 0.5 of 255."""
 
 
 class Decoder:

@@ -87,7 +87,7 @@ def inspect(data: bytes) -> PhotoHeader:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, memoryview]]:
-    """Yield the kind, the body and the whole of each chunk but the last; where pixels come from, checksums are right."""
+    """Yield the kind, the body and the whole of each chunk but the last; for pixels, the checksum is right."""
     view = memoryview(data)
     place = len(MAGIC)
     for _ in range(limits.MAX_IMAGE_PARTS):
