@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from product_match.contract import limits
 from product_match.contract.errors import InvalidRequestError
@@ -95,6 +95,8 @@ def _decoded(header: PhotoHeader, scale: int) -> _Decoded:
             f"image: this {header.format} takes more than {limits.MAX_DECODER_BYTES:,} bytes of memory to decode; "
             "scale it down, or save it as JPEG"
         ) from error
+    except UnidentifiedImageError as error:
+        raise damaged(header.format, "its header makes no sense, or is of a kind that is not read") from error
     except _DAMAGE as error:
         raise damaged(header.format, error) from error
 

@@ -7,7 +7,6 @@ import struct
 from typing import Final
 
 from PIL import Image
-from PIL.GifImagePlugin import GifImageFile
 
 from product_match.contract import limits
 from product_match.preprocessing.formats.header import PhotoHeader, check_size, damaged, too_many_parts
@@ -18,7 +17,7 @@ MAGIC: Final = b"GIF8"
 _SCREEN_BYTES: Final = 13
 _EXTENSION, _PICTURE = 0x21, 0x2C
 _CONTROL: Final = 0xF9
-_PALETTE, _INTERLACED = 0x80, 0x40
+_PALETTE: Final = 0x80
 _MS_A_PIXEL: Final = 12e-6
 
 
@@ -30,7 +29,7 @@ def inspect(data: bytes) -> PhotoHeader:
     """
     try:
         control, descriptor, end = _first_picture(data)
-        left, top, columns, rows, flags = struct.unpack_from("<HHHHB", data, descriptor + 1)
+        left, top, columns, rows = struct.unpack_from("<HHHH", data, descriptor + 1)
     except (IndexError, struct.error) as error:
         raise damaged(NAME, "it ends in front of the end of its first picture") from error
     screen = struct.unpack_from("<HH", data, 6)
@@ -43,7 +42,6 @@ def inspect(data: bytes) -> PhotoHeader:
         width=width,
         height=height,
         data=data[:start] + control + data[descriptor:end] + b";",
-        interlaced=bool(flags & _INTERLACED),
         frame=None if (columns, rows) == (width, height) else (left, top, left + columns, top + rows),
         work_ms=width * height * _MS_A_PIXEL,
         memory_bytes=width * height * 4,
@@ -82,41 +80,8 @@ def _after_blocks(data: bytes, place: int) -> int:
     raise too_many_parts(NAME, "blocks", limits.MAX_GIF_BLOCKS, limits.MAX_GIF_BLOCKS)
 
 
-class _Filled(GifImageFile):
-    """A GIF whose pixels are set to one index before it is decoded."""
-
-    fill = 0
-
-    def load_prepare(self) -> None:
-        super().load_prepare()
-        self.im.paste(self.fill, (0, 0, *self.size))
-
-
 def decode(header: PhotoHeader) -> Image.Image:
-    """Decode the first picture of a GIF.
-
-    Raises:
-        InvalidRequestError: Rows are missing.
-        OSError: The data is damaged, as Pillow says it.
-    """
+    """Decode the first picture of a GIF; raises what Pillow raises, for missing rows too."""
     image = Image.open(io.BytesIO(header.data), formats=(NAME,))
     image.load()
-    # Rows that did not come keep what the decoder started with, the last of them first.
-    last = _last_row(image, header)
-    if len(set(last)) == 1 and _last_row_filled(header, 0) != _last_row_filled(header, 1):
-        raise damaged(NAME, "rows are missing")
     return image
-
-
-def _last_row(image: Image.Image, header: PhotoHeader) -> bytes:
-    """Return the row that is decoded last; of an interlaced picture that is the last odd one."""
-    left, top, right, bottom = header.frame or (0, 0, header.width, header.height)
-    rows = bottom - top
-    row = top + (rows // 2 * 2 - 1 if header.interlaced and rows > 1 else rows - 1)
-    return image.crop((left, row, right, row + 1)).tobytes()
-
-
-def _last_row_filled(header: PhotoHeader, fill: int) -> bytes:
-    image = _Filled(io.BytesIO(header.data))
-    image.fill = fill
-    return _last_row(image, header)

@@ -32,6 +32,7 @@ _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _SIZES: Final = (b"meta", b"iprp", b"ipco", b"ispe")
 """The boxes that lead to the size."""
+_PICTURE: Final = frozenset({b"meta", b"mdat"})
 _VERSION_BYTES: Final = 4
 _BYTES_A_PIXEL: Final = 16
 _MS_A_PIXEL: Final = 120e-6
@@ -96,6 +97,7 @@ def _found(name: str, data: bytes, path: tuple[bytes, ...]) -> Iterator[bytes]:
 
 def _boxes(name: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
     place = 0
+    seen: set[bytes] = set()
     for _ in range(limits.MAX_IMAGE_PARTS):
         if place + 8 > len(data):
             return
@@ -106,7 +108,11 @@ def _boxes(name: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
             start += 8
         end = place + length if length else len(data)
         if end > len(data) or end < start:
+            if _PICTURE <= seen:
+                # What phones and programs append.
+                return
             raise damaged(name, f"the box at byte {place:,} is not whole")
+        seen.add(kind)
         yield kind, data[start:end]
         place = end
     raise too_many_parts(name, "boxes", limits.MAX_IMAGE_PARTS, limits.MAX_IMAGE_PARTS)

@@ -7,11 +7,12 @@ thousands of times: what bounds the work is the number of scans times the pixels
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 
 from product_match.contract import limits
@@ -33,8 +34,15 @@ _BASELINE: Final = (0xC0, 0xC1)
 _PROGRESSIVE: Final = 0xC2
 _FRAMES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _START_OF_SCAN: Final = 0xDA
+_SCAN_MARKER: Final = b"\xff\xda"
 _END_OF_IMAGE: Final = 0xD9
-_APP1, _APP2 = 0xE1, 0xE2
+_APP0, _APP1, _APP2 = 0xE0, 0xE1, 0xE2
+_METADATA: Final = frozenset({*range(0xE0, 0xEE), 0xEF, 0xFE})
+"""All of the applications' segments but Adobe's, which tells the colour space, and comments."""
+_JFIF: Final = b"JFIF\0"
+_PLAIN_JFIF: Final = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+_ABOUT_METADATA: Final = ("ICC", "JFIF")
+"""Words of libjpeg's warnings that are not about pixels."""
 _EXIF: Final = b"Exif\x00\x00"
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\x00"
 _ICC: Final = b"ICC_PROFILE\x00"
@@ -105,6 +113,15 @@ def inspect(data: bytes) -> PhotoHeader:
 
 def _first_scan(data: bytes, marks: _Marks) -> int:
     """Give the segments to `marks`, and return where the marker of the first scan is."""
+    end = 2
+    for marker, start, end in _segments(data):
+        if marker >= _APP1 or marker in _FRAMES:
+            marks.take(marker, data[start + 4 : end])
+    return data.index(_SCAN_MARKER, end)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of each segment in front of the first scan, where it starts and where it ends."""
     place = 2
     try:
         for _ in range(limits.MAX_IMAGE_PARTS):
@@ -115,15 +132,14 @@ def _first_scan(data: bytes, marks: _Marks) -> int:
                 place = _after_filling(data, place)
                 continue
             if marker == _START_OF_SCAN:
-                return place
+                return
             if marker == _END_OF_IMAGE:
                 raise damaged(NAME, "it ends in front of its first scan")
             length = data[place + 2] << 8 | data[place + 3]
             end = place + 2 + length
             if length < 2 or end > len(data):
                 raise damaged(NAME, f"the segment at byte {place:,} is not whole")
-            if marker >= 0xE1 or marker in _FRAMES:
-                marks.take(marker, data[place + 4 : end])
+            yield marker, place, end
             place = end
     except IndexError:
         raise damaged(NAME, "it ends in front of its first scan") from None
@@ -153,7 +169,7 @@ def _scans(data: bytes, first: int, pixels: int) -> int:
         InvalidRequestError: More than a photo of this size may have.
     """
     most = max(1, min(limits.MAX_JPEG_SCANS, limits.MAX_JPEG_SCANNED_PIXELS // max(pixels, 1)))
-    scans = data.count(b"\xff\xda", first)
+    scans = data.count(_SCAN_MARKER, first)
     if scans > most:
         scans = _scans_one_by_one(data, first, most)
     if scans > most:
@@ -199,16 +215,41 @@ def decode(header: PhotoHeader, scale: int) -> Image.Image:
         InvalidRequestError: It is damaged.
     """
     try:
-        samples = simplejpeg.decode_jpeg(
-            header.data,
-            colorspace="GRAY" if header.mode == "L" else header.mode,
-            min_height=-(-header.height // scale),
-            min_width=-(-header.width // scale),
-            strict=True,
-        )
+        samples = _decoded(header, header.data, scale)
     except ValueError as error:
-        raise damaged(NAME, error) from error
+        if not any(word in str(error) for word in _ABOUT_METADATA):
+            raise damaged(NAME, error) from error
+        samples = _decoded_without_metadata(header, scale)
     if header.mode == "CMYK":
         # Adobe's programs store ink inverted, and everyone reads it so, with Adobe's marker or without.
         np.subtract(255, samples, out=samples)
     return Image.fromarray(samples[..., 0] if header.mode == "L" else samples, header.mode)
+
+
+def _decoded(header: PhotoHeader, data: bytes, scale: int) -> NDArray[np.uint8]:
+    samples: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+        data,
+        colorspace="GRAY" if header.mode == "L" else header.mode,
+        min_height=-(-header.height // scale),
+        min_width=-(-header.width // scale),
+        strict=True,
+    )
+    return samples
+
+
+def _decoded_without_metadata(header: PhotoHeader, scale: int) -> NDArray[np.uint8]:
+    """Decode what is left when the segments are taken out that libjpeg warns of though no pixel comes from them."""
+    data = header.data
+    kept = [data[:2]]
+    end = 2
+    for marker, start, end in _segments(data):
+        if marker == _APP0 and data[start + 4 : start + 9] == _JFIF:
+            # What it says of the version does not matter, that it is there does: it tells the colour space.
+            kept.append(_PLAIN_JFIF)
+        elif marker not in _METADATA:
+            kept.append(data[start:end])
+    kept.append(data[end:])
+    try:
+        return _decoded(header, b"".join(kept), scale)
+    except ValueError as error:
+        raise damaged(NAME, error) from error

@@ -52,7 +52,7 @@ _NUMBERS: Final = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _NONE, _JPEG = 1, 7
 _PACKINGS: Final = {1: "", 2: "", 3: "", 4: "", 5: "", 7: "", 8: "", 32773: "", 32946: ""}
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
-_WHITE_IS_ZERO, _LAB_KINDS = 0, (8, 9, 10)
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _LAB_KINDS = 0, 1, (8, 9, 10)
 _MOST_TAGS: Final = 500
 _MS_A_PIXEL: Final = 20e-6
 
@@ -92,9 +92,13 @@ def inspect(data: bytes) -> PhotoHeader:
         check_size(NAME, width, height)
         bits, samples = _check_samples(facts)
         _check_places(facts, width, height, bits, samples)
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:
         raise damaged(NAME, "a tag points outside of the file") from error
     plain = bytearray(data)
+    inverted = bits == 16 and samples == 1 and facts.number(_COLOURS, 0) == _WHITE_IS_ZERO
+    if inverted and _COLOURS in tags:
+        # Pillow knows this of one byte order alone, and turns the samples of neither about.
+        struct.pack_into(layout.order + "H", plain, tags[_COLOURS].body, _BLACK_IS_ZERO)
     _take_out(plain, layout, tags)
     plain[following : following + (8 if layout.big else 4)] = bytes(8 if layout.big else 4)
     return PhotoHeader(
@@ -104,7 +108,7 @@ def inspect(data: bytes) -> PhotoHeader:
         data=bytes(plain),
         profile=facts.bytes(_PROFILE),
         depth=bits,
-        inverted=bits == 16 and samples == 1 and facts.number(_COLOURS, 0) == _WHITE_IS_ZERO,
+        inverted=inverted,
         work_ms=width * height * _MS_A_PIXEL,
         memory_bytes=width * height * 8,
         risky=True,
@@ -174,7 +178,7 @@ def _check_samples(facts: _Facts) -> tuple[int, int]:
         raise InvalidRequestError(f"image: {bits}-bit integer samples; save it with 8 or 16 bits a sample")
     if formats - {_UNSIGNED}:
         raise InvalidRequestError("image: samples with a sign; save it with unsigned samples of 8 or 16 bits")
-    if facts.number(_COLOURS, 1) in _LAB_KINDS:
+    if facts.number(_COLOURS, _WHITE_IS_ZERO) in _LAB_KINDS:
         raise InvalidRequestError("image: a TIFF in L*a*b* colours, which are not read; save it as RGB")
     if not 1 <= samples <= 6:
         raise unread(f"a TIFF of {samples:,} samples a pixel", "save it as RGB")
