@@ -46,7 +46,7 @@ MAX_RUN_LENGTH_BYTES: Final = 256 * 1024
 MAX_PROFILE_BYTES: Final = 4 * 1024 * 1024
 """Bytes of an ICC profile, unpacked; a larger one is left out of account."""
 
-MAX_DECODING_S: Final = 10.0
+MAX_DECODING_S: Final = 20.0
 """Seconds that decoding one image may take; it is given up after that."""
 
 MAX_LARGE_IMAGE_WAIT_S: Final = 30.0

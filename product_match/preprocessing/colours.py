@@ -63,9 +63,9 @@ def _over_white(band: Image.Image) -> Image.Image:
     if band.mode in ("La", "RGBa"):
         band = band.convert(band.mode.upper())
     clear = band.convert("RGBA")
-    background = Image.new("RGBA", clear.size, "white")
-    background.alpha_composite(clear)
-    return background.convert("RGB")
+    background = Image.new("RGB", clear.size, "white")
+    background.paste(clear, mask=clear)
+    return background
 
 
 class _Keyed:

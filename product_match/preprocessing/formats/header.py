@@ -76,10 +76,14 @@ def unread(what: str, instead: str) -> InvalidRequestError:
     return InvalidRequestError(f"image: {what}, which is not read; {instead}")
 
 
+def _with_article(name: str) -> str:
+    return f"an {name}" if name.startswith("A") else f"a {name}"
+
+
 def too_many_parts(name: str, parts: str, found: int, most: int) -> InvalidRequestError:
     """Return the error of a photo that is cut into more parts than any photo needs."""
     return InvalidRequestError(
-        f"image: a {name} of at least {found:,} {parts}, the limit is {most:,}; save it again with an image editor"
+        f"image: {_with_article(name)} of at least {found:,} {parts}, the limit is {most:,}; save it again with an image editor"
     )
 
 
@@ -91,7 +95,7 @@ def check_size(name: str, width: int, height: int) -> None:
     """
     most = limits.MAX_PIXELS_OF.get(name, limits.MAX_IMAGE_PIXELS)
     if width * height > most:
-        of = f" of a {name}" if name in limits.MAX_PIXELS_OF else ""
+        of = f" of {_with_article(name)}" if name in limits.MAX_PIXELS_OF else ""
         raise InvalidRequestError(
             f"image: {width} x {height} is {width * height:,} pixels, the limit{of} is {most:,}; "
             "scale it down before sending"

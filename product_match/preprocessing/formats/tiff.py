@@ -16,7 +16,14 @@ from PIL import Image
 
 from product_match.contract import limits
 from product_match.contract.errors import InvalidRequestError
-from product_match.preprocessing.formats.header import PhotoHeader, check_size, damaged, too_many_parts, unread
+from product_match.preprocessing.formats.header import (
+    NOT_TURNED,
+    PhotoHeader,
+    check_size,
+    damaged,
+    too_many_parts,
+    unread,
+)
 
 NAME: Final = "TIFF"
 MAGICS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -27,8 +34,10 @@ _STRIPS: Final = (273, 279)
 _TILES: Final = (324, 325)
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _PLACES: Final = (*_STRIPS, *_TILES)
-_TAKEN_OUT: Final = frozenset({330, 700, 33723, 34377, 34665, 34853, 37724, 40965})
-"""Further directories (EXIF, GPS, smaller versions), XMP, IPTC and Photoshop's own data."""
+_ORIENTATION: Final = 274
+_TAKEN_OUT: Final = frozenset({_ORIENTATION, 330, 700, 33723, 34377, 34665, 34853, 37724, 40965})
+"""The orientation, as Pillow would turn the whole photo; further directories (EXIF, GPS, smaller versions), XMP, IPTC and
+Photoshop's own data."""
 _UNUSED_TAG: Final = 65_000
 _BYTES: Final = {
     1: 1,
@@ -92,6 +101,7 @@ def inspect(data: bytes) -> PhotoHeader:
         check_size(NAME, width, height)
         bits, samples = _check_samples(facts)
         _check_places(facts, width, height, bits, samples)
+        orientation = facts.number(_ORIENTATION, NOT_TURNED)
     except (struct.error, OverflowError) as error:
         raise damaged(NAME, "a tag points outside of the file") from error
     plain = bytearray(data)
@@ -106,6 +116,7 @@ def inspect(data: bytes) -> PhotoHeader:
         width=width,
         height=height,
         data=bytes(plain),
+        orientation=orientation if 1 <= orientation <= 8 else NOT_TURNED,
         profile=facts.bytes(_PROFILE),
         depth=bits,
         inverted=inverted,
@@ -238,7 +249,7 @@ def _take_out(data: bytearray, layout: _Layout, tags: Mapping[int, _Tag]) -> Non
 
 
 def decode(header: PhotoHeader) -> Image.Image:
-    """Decode the first picture of a TIFF, turned upright by Pillow; raises what Pillow raises."""
+    """Decode the first picture of a TIFF, as it is stored; raises what Pillow raises."""
     image = Image.open(io.BytesIO(header.data), formats=(NAME,))
     image.load()
     return image
