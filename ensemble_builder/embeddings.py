@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ensemble_builder.photos import Photo
 from product_match.contract.encoder import IMAGE_ONNX_FILE, TEXT_ONNX_FILE, EncoderSpec
-from product_match.contract.errors import BuildError, InvalidRequestError
+from product_match.contract.errors import BuildError, ProductMatchError
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor
 
@@ -55,7 +55,7 @@ def load_samples(photos: Sequence[Photo], spec: EncoderSpec, directory: Path) ->
     rows = images.preprocess([photo.path.read_bytes() for photo in photos])
     images.close()
     for photo, row in zip(photos, rows, strict=True):
-        if isinstance(row, InvalidRequestError):
+        if isinstance(row, ProductMatchError):
             raise BuildError(f"{photo.path}: {row}; take it out of the photos")
     tokens = []
     for photo in photos:
@@ -63,7 +63,7 @@ def load_samples(photos: Sequence[Photo], spec: EncoderSpec, directory: Path) ->
             found = texts.tokenize([photo.words])
             tokens.append({"input_ids": found.input_ids, "eot_index": found.eot_index})
     return Samples(
-        pixels=np.stack([row for row in rows if not isinstance(row, InvalidRequestError)]),
+        pixels=np.stack([row for row in rows if not isinstance(row, ProductMatchError)]),
         texts=tuple(tokens),
         labels=tuple(photo.label for photo in photos),
     )

@@ -20,6 +20,8 @@ A message says what was wrong, what was expected, what came, and what to do.
 
 from __future__ import annotations
 
+import logging
+import sys
 from typing import ClassVar
 
 
@@ -85,6 +87,23 @@ class PrecisionError(BuildError):
 
 class EngineError(BuildError):
     """A TensorRT engine cannot be built, or does not fit the server that would run it."""
+
+
+def unforeseen(logger: logging.Logger, what: str) -> ProductMatchError:
+    """Log the exception that is being handled, which nobody foresaw, with its trace; return what is answered instead.
+
+    Args:
+        logger: Where to.
+        what: What failed, such as "a photo could not be read".
+    """
+    logger.error("%s", what, exc_info=sys.exc_info())
+    return ProductMatchError("internal error; the server's log has the details")
+
+
+def in_row(error: ProductMatchError, row: int, rows: int) -> ProductMatchError:
+    """Return the error of one row of a request, with the row's number where the request has several."""
+    text = str(error)
+    return error if rows == 1 or text.startswith(f"row {row}: ") else type(error)(f"row {row}: {text}")
 
 
 def error_classes() -> list[type[ProductMatchError]]:

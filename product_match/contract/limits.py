@@ -16,8 +16,47 @@ MAX_IMAGE_BYTES: Final = 20 * 1024 * 1024
 MAX_IMAGE_PIXELS: Final = 50_000_000
 """Width times height of one image, read from its header before anything is decoded."""
 
+MAX_PIXELS_OF: Final = {"WEBP": 25_000_000, "AVIF": 25_000_000, "HEIC": 25_000_000}
+"""The same for formats whose decoders take three times the memory or time for a pixel."""
+
+MAX_IMAGE_SIDE_PX: Final = 65_535
+"""Longest side of one image; a JPEG cannot have a longer one."""
+
 MIN_IMAGE_SIDE_PX: Final = 8
 """A smaller image (a tracking pixel, say) cannot show a product."""
+
+MAX_IMAGE_PARTS: Final = 10_000
+"""Chunks, segments, boxes, strips or tiles of one image, whichever its format has."""
+
+MAX_GIF_BLOCKS: Final = 100_000
+"""Blocks of a GIF's first picture, each of up to 255 bytes."""
+
+MAX_JPEG_SCANS: Final = 100
+"""Scans of a progressive JPEG; encoders write 6 to 15."""
+
+MAX_JPEG_SCANNED_PIXELS: Final = 1_000_000_000
+"""Scans times pixels of a JPEG: each scan goes through all pixels, however little it holds."""
+
+MAX_TIFF_PART_BYTES: Final = 256 * 1024 * 1024
+"""Unpacked bytes of one strip or tile, which a decoder allocates at once."""
+
+MAX_RUN_LENGTH_BYTES: Final = 256 * 1024
+"""Bytes of a BMP that is packed by run length, which is unpacked slowly."""
+
+MAX_PROFILE_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of an ICC profile, unpacked; a larger one is left out of account."""
+
+MAX_DECODING_S: Final = 20.0
+"""Seconds that decoding one image may take; it is given up after that."""
+
+MAX_LARGE_IMAGE_WAIT_S: Final = 30.0
+"""Seconds that a large image waits for its turn while others are decoded; it is refused as busy after that."""
+
+MAX_LARGE_IMAGES_BYTES: Final = 192 * 1024 * 1024
+"""Bytes of the large images that wait for their turn, together."""
+
+MAX_DECODER_BYTES: Final = 448 * 1024 * 1024
+"""Memory of the process that decodes large images and formats whose decoders are at risk."""
 
 MAX_PRODUCT_IMAGES: Final = 16
 """Photos of one product."""

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from product_match.contract.encoder import IMAGE_ONNX_FILE, TEXT_ONNX_FILE, EncoderSpec
-from product_match.contract.errors import InvalidRequestError
+from product_match.contract.errors import InvalidRequestError, ProductMatchError
 from product_match.contract.models import EOT_INDEX, IMAGE_ENCODER, TEXT_ENCODER, composing_model
 from product_match.encoding.session import EncoderSession
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
 
-Embedding = NDArray[np.float32] | InvalidRequestError
+Embedding = NDArray[np.float32] | ProductMatchError
 """A unit vector, float32 [D], or what is wrong with the photo or the words."""
 
 
@@ -37,9 +37,9 @@ class Embedder:
     def photos(self, rows: Sequence[bytes]) -> list[Embedding]:
         """Embed encoded photos."""
         pixels = self._images.preprocess(rows)
-        good = [row for row in pixels if not isinstance(row, InvalidRequestError)]
+        good = [row for row in pixels if not isinstance(row, ProductMatchError)]
         embeds = iter(self._image_session.encode({"pixel_values": np.stack(good)}) if good else ())
-        return [row if isinstance(row, InvalidRequestError) else next(embeds) for row in pixels]
+        return [row if isinstance(row, ProductMatchError) else next(embeds) for row in pixels]
 
     def words(self, rows: Sequence[str]) -> list[Embedding]:
         """Embed words."""

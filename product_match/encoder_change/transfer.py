@@ -155,14 +155,14 @@ class Transfer:
         embeddings: Sequence[Embedding],
     ) -> None:
         for document, embedding in zip(documents, embeddings, strict=True):
-            if isinstance(embedding, InvalidRequestError):
+            if isinstance(embedding, ProductMatchError):
                 self._fail(document, embedding)
             else:
                 # A product's photos come one after the other, and their rows lie so too.
                 body, field = given[document["_id"]], EMBEDDING_FIELDS[name]
                 body[field] = Binary(body.get(field, b"") + pack_vector(embedding))
 
-    def _fail(self, document: Document, error: InvalidRequestError) -> None:
+    def _fail(self, document: Document, error: ProductMatchError) -> None:
         self.failed[document["_id"]] = f"product {document['product_id']}: {error}"
 
     def _take_away(self, ids: Sequence[str]) -> None:

@@ -6,18 +6,17 @@ import contextlib
 import json
 import logging
 import os
-import re
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import CancelledError, ConfigError, ProductMatchError
+from product_match.contract.errors import CancelledError, ProductMatchError
 from product_match.host import launcher
+from product_match.host.interpreter import python_executable, python_path
 from product_match.index.points import PointMaker
 from product_match.index.rebuilding import Report
 from product_match.settings import ServingSettings
@@ -89,27 +88,7 @@ class EdgeBuilder:
         shutil.rmtree(_shard(index).directory, ignore_errors=True)
 
     def _environment(self) -> dict[str, str]:
-        # Triton's stub finds packages through PYTHONPATH and more; the child gets the very same path.
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        return {**os.environ, **self._settings.to_environment(), "PYTHONPATH": path}
-
-
-def python_executable() -> str:
-    """Return a Python program of this version; inside Triton's stub, `sys.executable` is not one.
-
-    Raises:
-        ConfigError: There is none beside this process.
-    """
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    candidates: list[str | None] = [sys.executable, sys._base_executable, shutil.which(f"python{version}")]  # type: ignore[attr-defined]
-    candidates += [f"{prefix}/bin/python{version}" for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
-    for candidate in candidates:
-        if candidate and re.fullmatch(r"python(\d+(\.\d+)?)?", Path(candidate).name) and Path(candidate).exists():
-            return candidate
-    raise ConfigError(
-        f"no python{version} program was found beside this process; put the one that the server was installed with "
-        "on PATH"
-    )
+        return {**os.environ, **self._settings.to_environment(), "PYTHONPATH": python_path()}
 
 
 def _command(shard: Path, recipe: WordsRecipe) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import orjson
 
 from product_match.contract import limits
-from product_match.contract.errors import InvalidRequestError, ProductMatchError
+from product_match.contract.errors import InvalidRequestError, ProductMatchError, in_row, unforeseen
 from product_match.contract.models import IMAGE_BYTES, IMAGE_GIVEN, PRODUCT, QUERY_TEXT, RECEIPT, TEXT_GIVEN
 from product_match.contract.products import IMAGE_OF, check_photos, parse_row
 from product_match.documents.records import ProductWrite, Receipt
@@ -19,6 +20,7 @@ from product_match.documents.writing import write_products
 from product_match.index.owner import IndexOwner
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
 
+LOGGER = logging.getLogger(__name__)
 
 class IndexingService:
     """Writes the products of all requests with one call to the store."""
@@ -87,18 +89,28 @@ class _Item:
 
 def _plan(request: BatchRequest) -> list[_Item] | ProductMatchError:
     items: list[_Item] = []
+    row = 0
     try:
         for row in range(request.rows):
-            given = parse_row(request.tensors[PRODUCT.name][row, 0])
-            if isinstance(given, str):
-                _add_photo(items, given, request.tensors, row)
-            else:
-                items.append(_item(given, request.tensors, row))
+            _take_row(items, request.tensors, row)
+    except ProductMatchError as error:
+        return in_row(error, row, request.rows)
+    except Exception:
+        return in_row(unforeseen(LOGGER, "a product could not be read"), row, request.rows)
+    try:
         for item in items:
-            check_photos(item.product_id, [len(item.tensors[IMAGE_BYTES.name][row, 0]) for row in item.rows])
+            check_photos(item.product_id, [len(item.tensors[IMAGE_BYTES.name][place, 0]) for place in item.rows])
     except ProductMatchError as error:
         return error
     return items
+
+
+def _take_row(items: list[_Item], tensors: Mapping[str, Any], row: int) -> None:
+    given = parse_row(tensors[PRODUCT.name][row, 0])
+    if isinstance(given, str):
+        _add_photo(items, given, tensors, row)
+    else:
+        items.append(_item(given, tensors, row))
 
 
 def _item(product: Mapping[str, Any], tensors: Mapping[str, Any], row: int) -> _Item:

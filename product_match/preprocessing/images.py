@@ -1,83 +1,85 @@
-"""Photos: from encoded bytes to the UINT8 pixels that the image encoder takes."""
+"""Photos: from encoded bytes to the UINT8 pixels that the image encoder takes.
+
+A photo's container is read first: what is no photo, not whole, or more than a photo may be is refused there. What is
+left is light, and decoded at once, or large or at risk, and decoded by a process that can be ended: it holds up no
+other.
+"""
 
 from __future__ import annotations
 
 import base64
-import io
-import struct
+import dataclasses
+import logging
+import math
+import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from product_match.contract import limits
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import InvalidRequestError
+from product_match.contract.errors import InvalidRequestError, ProductMatchError, UnavailableError, unforeseen
+from product_match.preprocessing.decoding import Decoder
+from product_match.preprocessing.formats.header import PhotoHeader
+from product_match.preprocessing.formats.recognition import inspect
+from product_match.preprocessing.geometry import Geometry
+from product_match.preprocessing.isolation import DecoderProcess
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-"""Pillow's names of the formats that are read; JPEG includes the MPO files that some phones write."""
+LOGGER = logging.getLogger(__name__)
+
+Pixels = NDArray[np.uint8] | ProductMatchError
+"""The pixels of a photo, [H, W, 3], sRGB, 0 to 255, or what is wrong with it."""
 
 _MAX_MEDIA_TYPE_BYTES: Final = 100
-_ORIENTATION_TAG: Final = 0x0112
-_TURNS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_FILTERS: Final = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "lanczos": Image.Resampling.LANCZOS,
-}
-_DAMAGE: Final = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
-"""What Pillow's decoders raise on a damaged file; its plugins name no smaller set."""
+_LARGE_AT_ONCE: Final = 2
+"""Processes for large photos."""
+_BUSY: Final = "image: the server is busy with other large photos; send this one again in a moment, or scaled down"
 
 
 class ImagePreprocessor:
     """Decodes, turns upright, resizes and crops photos for one encoder."""
 
     def __init__(self, encoder: EncoderSpec, threads: int = 2) -> None:
-        """Prepare for `encoder`; `threads` photos are decoded at once (Pillow releases the GIL)."""
-        # Pillow's own guard warns at 89 megapixels. Ours reads the header first, refuses less, and is the only one.
-        Image.MAX_IMAGE_PIXELS = None
-        Image.init()
-        self._encoder = encoder
-        self._filter = _FILTERS[encoder.interpolation]
+        """Prepare for `encoder`; `threads` light photos are decoded at once (the decoders release the GIL)."""
+        self._geometry = Geometry.of(encoder)
+        self._decoder = Decoder(self._geometry)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode") if threads > 1 else None
+        self._large = _LargePhotos(self._geometry)
 
-    def preprocess(self, rows: Sequence[bytes]) -> list[NDArray[np.uint8] | InvalidRequestError]:
-        """Preprocess several photos.
+    def preprocess(self, rows: Sequence[bytes]) -> list[Pixels]:
+        """Preprocess several photos, and wait for the large ones.
 
         Args:
             rows: Encoded photos.
 
         Returns:
-            For each row its pixels [H, W, 3], RGB, 0 to 255, or the error that says what is wrong with it.
+            For each row its pixels, or the error that says what is wrong with it.
+        """
+        return [row.result() if isinstance(row, Future) else row for row in self.begin(rows)]
+
+    def begin(self, rows: Sequence[bytes], wait_s: float = float("inf")) -> list[Pixels | Future[Pixels]]:
+        """Preprocess the light ones of several photos, and begin with the large ones.
+
+        Args:
+            rows: Encoded photos.
+            wait_s: A large photo whose turn has not come by then is refused as UNAVAILABLE.
         """
         if self._pool is None or len(rows) < 2:
-            return [self._attempt(row) for row in rows]
-        return list(self._pool.map(self._attempt, rows))
+            return [self._begun(row, wait_s) for row in rows]
+        return list(self._pool.map(lambda row: self._begun(row, wait_s), rows))
 
     def close(self) -> None:
-        """End the decoding threads."""
+        """End the decoding threads and processes."""
         if self._pool is not None:
             self._pool.shutdown()
-
-    def _attempt(self, data: bytes) -> NDArray[np.uint8] | InvalidRequestError:
-        try:
-            return self.pixels(data)
-        except InvalidRequestError as error:
-            return error
+        self._large.close()
 
     def pixels(self, data: bytes) -> NDArray[np.uint8]:
-        """Return the pixels of one photo, [H, W, 3], RGB, 0 to 255.
+        """Return the pixels of one photo, [H, W, 3], sRGB, 0 to 255.
 
         Args:
             data: An encoded photo, or a data URL (`data:image/jpeg;base64,...`) of one.
@@ -85,34 +87,84 @@ class ImagePreprocessor:
         Raises:
             InvalidRequestError: Not a photo that can be read, too large, too small, or damaged.
         """
-        with _open(data) as image:
-            _check_size(image)
-            try:
-                turn = _turn(image)
-                # Twice the target keeps the error near 0.5 of 255 and skips most of the JPEG decoding.
-                image.draft("RGB", (2 * self._encoder.resize_size_px, 2 * self._encoder.resize_size_px))
-                upright = _rgb(image)
-            except _DAMAGE as error:
-                raise InvalidRequestError(
-                    f"image: the {image.format} data is damaged or cut short ({error}); send the whole file again"
-                ) from error
-        if turn is not None:
-            upright = upright.transpose(turn)
-        return np.asarray(self._resized(upright))
+        data = _checked(data)
+        header = inspect(data)
+        if header.light:
+            return self._decoder.pixels(header)
+        result = self._large.begin(header, data, float("inf")).result()
+        if isinstance(result, ProductMatchError):
+            raise result
+        return result
 
-    def _resized(self, image: Image.Image) -> Image.Image:
-        side = self._encoder.image_size_px
-        if self._encoder.resize_mode == "squash":
-            return image.resize((side, side), self._filter)
-        # The crop is taken through `box`, so only what is kept is resampled; the result equals resize, then crop.
-        width, height = image.size
-        short = self._encoder.resize_size_px
-        scaled_width = short if width <= height else int(short * width / height)
-        scaled_height = short if height <= width else int(short * height / width)
-        left, top = (scaled_width - side) // 2, (scaled_height - side) // 2
-        step_x, step_y = width / scaled_width, height / scaled_height
-        box = (left * step_x, top * step_y, (left + side) * step_x, (top + side) * step_y)
-        return image.resize((side, side), self._filter, box=box)
+    def _begun(self, row: bytes, wait_s: float) -> Pixels | Future[Pixels]:
+        try:
+            data = _checked(row)
+            header = inspect(data)
+            if header.light:
+                return self._decoder.pixels(header)
+            return self._large.begin(header, data, wait_s)
+        except ProductMatchError as error:
+            return error
+        except Exception:
+            return unforeseen(LOGGER, "a photo could not be read")
+
+
+class _LargePhotos:
+    """Decodes large photos, each in a process that is ended when it takes too long."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._pool = ThreadPoolExecutor(_LARGE_AT_ONCE, thread_name_prefix="decode-large")
+        self._idle = [DecoderProcess(geometry) for _ in range(_LARGE_AT_ONCE)]
+        self._lock = threading.Lock()
+        self._held_bytes = 0
+
+    def begin(self, header: PhotoHeader, data: bytes, wait_s: float) -> Future[Pixels]:
+        """Begin with a photo.
+
+        Raises:
+            UnavailableError: So many wait that holding this one too would take too much memory.
+        """
+        with self._lock:
+            if math.isfinite(wait_s) and self._held_bytes + len(data) > limits.MAX_LARGE_IMAGES_BYTES:
+                raise UnavailableError(f"{_BUSY} ({self._held_bytes:,} bytes of them wait)")
+            self._held_bytes += len(data)
+        # The file goes to the process as it came; what was read of it is not held twice.
+        facts = dataclasses.replace(header, data=b"", profile=b"")
+        return self._pool.submit(self._decoded, facts, data, time.monotonic() + wait_s)
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        for process in self._idle:
+            process.close()
+
+    def _decoded(self, header: PhotoHeader, data: bytes, until: float) -> Pixels:
+        with self._lock:
+            process = self._idle.pop()
+        try:
+            if time.monotonic() > until:
+                return UnavailableError(_BUSY)
+            return process.pixels(header, data)
+        except ProductMatchError as error:
+            return error
+        except Exception:
+            return unforeseen(LOGGER, "a large photo could not be read")
+        finally:
+            with self._lock:
+                self._idle.append(process)
+                self._held_bytes -= len(data)
+
+
+def _checked(data: bytes) -> bytes:
+    """Return the encoded photo itself, which is not empty and not too long."""
+    data = _from_data_url(data)
+    if not data:
+        raise InvalidRequestError("image: expected an encoded photo, got 0 bytes; send a JPEG, PNG, WebP or GIF file")
+    if len(data) > limits.MAX_IMAGE_BYTES:
+        raise InvalidRequestError(
+            f"image: {len(data):,} bytes, the limit is {limits.MAX_IMAGE_BYTES:,}; "
+            "send a smaller or more compressed file"
+        )
+    return data
 
 
 def _from_data_url(data: bytes) -> bytes:
@@ -128,65 +180,3 @@ def _from_data_url(data: bytes) -> bytes:
         raise InvalidRequestError(
             f"image: the data URL's base64 is damaged ({error}); encode the file again"
         ) from error
-
-
-def _open(data: bytes) -> Image.Image:
-    data = _from_data_url(data)
-    if not data:
-        raise InvalidRequestError("image: expected an encoded photo, got 0 bytes; send a JPEG, PNG, WebP or GIF file")
-    if len(data) > limits.MAX_IMAGE_BYTES:
-        raise InvalidRequestError(
-            f"image: {len(data):,} bytes, the limit is {limits.MAX_IMAGE_BYTES:,}; "
-            "send a smaller or more compressed file"
-        )
-    try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
-    except _DAMAGE as error:
-        raise InvalidRequestError(
-            f"image: {len(data):,} bytes that are not a photo in a known format; "
-            "send a JPEG, PNG, WebP, GIF, BMP or TIFF file"
-        ) from error
-
-
-def _check_size(image: Image.Image) -> None:
-    width, height = image.size
-    if width * height > limits.MAX_IMAGE_PIXELS:
-        raise InvalidRequestError(
-            f"image: {width} x {height} is {width * height:,} pixels, the limit is {limits.MAX_IMAGE_PIXELS:,}; "
-            "scale it down before sending"
-        )
-    if min(width, height) < limits.MIN_IMAGE_SIDE_PX:
-        raise InvalidRequestError(
-            f"image: {width} x {height} pixels, each side must be at least {limits.MIN_IMAGE_SIDE_PX}; "
-            "send a photo of the product"
-        )
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    try:
-        return _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
-    except _DAMAGE:
-        # Damaged EXIF does not make the photo unusable; it is taken as it lies.
-        return None
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        image.load()
-        return image
-    if image.mode.startswith("I"):
-        # 16 bits a sample: Pillow's own conversion would clip at 255 instead of scaling.
-        samples = np.asarray(image).astype(np.uint32)
-        return Image.fromarray((samples >> 8).clip(0, 255).astype(np.uint8), "L").convert("RGB")
-    if image.mode == "F":
-        raise InvalidRequestError("image: 32-bit floating-point samples; save it with 8 or 16 bits a sample")
-    if image.has_transparency_data:
-        return _over_white(image.convert("RGBA"))
-    return image.convert("RGB")
-
-
-def _over_white(image: Image.Image) -> Image.Image:
-    # A cut-out product is shown on white in shops; its transparent pixels often hold black.
-    background = Image.new("RGBA", image.size, "white")
-    background.alpha_composite(image)
-    return background.convert("RGB")

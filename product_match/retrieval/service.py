@@ -5,12 +5,13 @@ Only rows whose filter leaves nothing that fits are searched once more, all of t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import ProductMatchError
+from product_match.contract.errors import ProductMatchError, in_row, unforeseen
 from product_match.contract.filters import ProductFilter
 from product_match.contract.models import MATCHES
 from product_match.index.product_cache import StoredProduct
@@ -28,6 +29,8 @@ from product_match.words.spelling import Speller
 
 WIDER_MATCHES: Final = 3
 """Matches that are looked at of a search without the filter."""
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Search(Protocol):
@@ -165,10 +168,15 @@ class RetrievalService:
 
 
 def _plan(request: BatchRequest, reader: QueryReader) -> list[RowQuery] | ProductMatchError:
-    try:
-        return [read_row(request, row, reader) for row in range(request.rows)]
-    except ProductMatchError as error:
-        return error
+    rows: list[RowQuery] = []
+    for row in range(request.rows):
+        try:
+            rows.append(read_row(request, row, reader))
+        except ProductMatchError as error:
+            return error
+        except Exception:
+            return in_row(unforeseen(LOGGER, "a query could not be read"), row, request.rows)
+    return rows
 
 
 def _loosened(product_filter: ProductFilter | None) -> list[tuple[ProductFilter | None, tuple[str, ...]]]:

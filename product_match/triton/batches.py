@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from product_match.contract.errors import InvalidRequestError, ProductMatchError
+from product_match.contract.errors import InvalidRequestError, ProductMatchError, unforeseen
 from product_match.contract.models import ModelSpec
 from product_match.contract.options import ALL_OPTIONS, OptionSpec
 from product_match.contract.tensors import TensorSpec
@@ -47,7 +47,8 @@ class BatchRequest:
 Answer = Tensors | ProductMatchError
 """The output tensors of one request, or what is wrong with it."""
 
-Handler = Callable[[Sequence[BatchRequest]], Sequence[Answer]]
+Handler = Callable[[Sequence[BatchRequest]], Sequence[Answer | Future[Answer]]]
+"""Answers a batch; a future is answered when it has its result, and holds up no other request and no other batch."""
 
 
 class BatchServer:
@@ -73,11 +74,12 @@ class BatchServer:
             requests: Triton's InferenceRequest objects.
 
         Returns:
-            One InferenceResponse for each request, in order. A bad request gets its own error; its neighbours
-            succeed. An unexpected failure answers INTERNAL without details, and its trace goes to the log.
+            One InferenceResponse for each request, in order; None for one that is answered later. A bad request gets
+            its own error; its neighbours succeed. An unexpected failure answers INTERNAL without details, and its
+            trace goes to the log.
         """
         self._end_if_given_up()
-        answers: list[Answer | None] = [None] * len(requests)
+        answers: list[Answer | Future[Answer] | None] = [None] * len(requests)
         good: list[BatchRequest] = []
         places: list[int] = []
         for place, request in enumerate(requests):
@@ -93,9 +95,27 @@ class BatchServer:
         if good:
             for place, answer in zip(places, self._handle(good), strict=True):
                 answers[place] = answer
-        responses = [self._response(answer) for answer in answers]
+        responses = [
+            self._response_or_none(request, answer) for request, answer in zip(requests, answers, strict=True)
+        ]
         self._end_if_given_up()
         return responses
+
+    def _response_or_none(self, request: Any, answer: Answer | Future[Answer] | None) -> Any:
+        """Return the response; None for what comes later, which is sent by whoever ends it."""
+        if not isinstance(answer, Future):
+            return self._response(answer)
+        sender = request.get_response_sender()
+
+        def send(done: Future[Answer]) -> None:
+            try:
+                sender.send(self._response(done.result()), flags=self._pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            except Exception:
+                # Whoever asked has gone, or so has Triton.
+                unforeseen(LOGGER, f"{self._spec.name}: a late answer could not be sent")
+
+        answer.add_done_callback(send)
+        return None
 
     def _end_if_given_up(self) -> None:
         if self._wait is not None and self._wait.over():
@@ -116,7 +136,7 @@ class BatchServer:
         parameters = {} if self._options is None else parse_parameters(request.parameters(), self._options)
         return BatchRequest(tensors=tensors, parameters=parameters, request_id=request.request_id())
 
-    def _handle(self, requests: Sequence[BatchRequest]) -> Sequence[Answer]:
+    def _handle(self, requests: Sequence[BatchRequest]) -> Sequence[Answer | Future[Answer]]:
         try:
             answers = self._handler(requests)
             if len(answers) != len(requests):
@@ -128,8 +148,7 @@ class BatchServer:
             return [self._unexpected("a batch failed")] * len(requests)
 
     def _unexpected(self, what: str) -> ProductMatchError:
-        LOGGER.error("%s: %s", self._spec.name, what, exc_info=sys.exc_info())
-        return ProductMatchError(f"{self._spec.name}: internal error; the server's log has the details")
+        return ProductMatchError(f"{self._spec.name}: {unforeseen(LOGGER, f'{self._spec.name}: {what}')}")
 
     def _response(self, answer: Answer | None) -> Any:
         if isinstance(answer, dict):

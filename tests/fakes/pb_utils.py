@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,19 @@ class TritonError:
         return self._code
 
 
+TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
+
+
+class ResponseSender:
+    """Keeps what is sent, and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        self.sent: queue.Queue[tuple[InferenceResponse, int]] = queue.Queue()
+
+    def send(self, response: InferenceResponse, flags: int = 0) -> None:
+        self.sent.put((response, flags))
+
+
 class InferenceRequest:
     def __init__(
         self, tensors: dict[str, np.ndarray], parameters: dict[str, Any] | None = None, request_id: str = ""
@@ -47,6 +61,10 @@ class InferenceRequest:
 
     def request_id(self) -> str:
         return self._request_id
+
+    def get_response_sender(self) -> ResponseSender:
+        self.sender = ResponseSender()
+        return self.sender
 
 
 class InferenceResponse:

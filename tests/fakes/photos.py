@@ -43,17 +43,28 @@ def png_16_bit() -> bytes:
     return encoded(Image.fromarray(samples), "PNG")
 
 
+def exif(orientation: int) -> bytes:
+    block = Image.Exif()
+    block[0x0112] = orientation
+    return block.tobytes()
+
+
 def turned_jpeg(orientation: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return encoded(gradient(64, 48), "JPEG", quality=95, exif=exif.tobytes())
+    return encoded(gradient(64, 48), "JPEG", quality=95, exif=exif(orientation))
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """One chunk of a PNG."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width: int, height: int, depth: int, colours: int, rows: bytes, *chunks: bytes, interlaced: int = 0) -> bytes:
+    """A PNG of rows that have their filter bytes; `chunks` stand in front of the pixels."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, interlaced)
+    parts = [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def huge_png(width: int = 20_000, height: int = 20_000) -> bytes:
     """A PNG whose header says 400 megapixels, in under a hundred bytes: it must be refused before decoding."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return png(width, height, 8, 2, b"")

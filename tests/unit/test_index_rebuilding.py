@@ -16,7 +16,7 @@ from product_match.documents.removal import remove_products
 from product_match.documents.store import open_documents
 from product_match.index import derivation, edge_builder, rebuilding
 from product_match.index.applier import Applier
-from product_match.index.edge_builder import EdgeBuilder, python_executable
+from product_match.index.edge_builder import EdgeBuilder
 from product_match.index.edge_replacement import EdgeReplacement
 from product_match.index.rebuilding import Rebuilder
 from product_match.vectors.edge_directory import EdgeDirectory
@@ -264,21 +264,3 @@ def test_the_main_program_derives_what_its_argument_names(
     monkeypatch.setenv("PRODUCT_MATCH_STORE_TIMEOUT_S", "soon")
     assert derivation.main([str(memory_path / "other")]) == 1
     assert "PRODUCT_MATCH_STORE_TIMEOUT_S must be a number" in capsys.readouterr().err
-
-
-def test_a_python_program_is_found_where_the_running_program_is_none(monkeypatch):
-    assert python_executable() == sys.executable
-    monkeypatch.setattr(sys, "executable", "/opt/triton/triton_python_backend_stub")
-    found = python_executable()
-    answer = subprocess.run([found, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, text=True)
-    assert answer.stdout.strip() == str(sys.version_info[:2])
-
-
-def test_a_machine_without_a_python_program_is_told_so(monkeypatch):
-    for name in ("executable", "_base_executable"):
-        monkeypatch.setattr(sys, name, "")
-    for name in ("prefix", "base_prefix", "exec_prefix"):
-        monkeypatch.setattr(sys, name, "/nowhere")
-    monkeypatch.setattr(edge_builder.shutil, "which", lambda _: None)
-    with pytest.raises(ConfigError, match=r"no python3\.\d+ program was found beside this process; put the one"):
-        python_executable()

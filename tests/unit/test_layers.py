@@ -51,7 +51,7 @@ ARROWS = {
     "settings": {"contract"},
     "host": {"contract"},
     "evaluation": {"contract"},
-    "preprocessing": {"contract"},
+    "preprocessing": {"contract", "host"},
     "encoding": {"contract"},
     "repository": {"contract", "settings"},
     "vectors": {"contract", "host"},
