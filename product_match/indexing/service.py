@@ -22,6 +22,7 @@ from product_match.triton.batches import Answer, BatchRequest, bytes_column
 
 LOGGER = logging.getLogger(__name__)
 
+
 class IndexingService:
     """Writes the products of all requests with one call to the store."""
 
