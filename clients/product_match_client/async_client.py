@@ -201,6 +201,10 @@ class AsyncProductMatchClient:
         """Return what the index is, how large, and what troubles it."""
         return await self._converse(conversations.plain("status"))
 
+    async def capabilities(self) -> dict[str, Any]:
+        """Return the server's models, its options with types and ranges, its filters and its limits."""
+        return await self._converse(conversations.plain("capabilities"))
+
     async def is_ready(self) -> bool:
         """Say whether the server answers and every model is ready."""
         return await self._transport.is_ready()

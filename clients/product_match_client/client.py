@@ -236,6 +236,10 @@ class ProductMatchClient:
         """Return what the index is, how large, and what troubles it."""
         return self._converse(conversations.plain("status"))
 
+    def capabilities(self) -> dict[str, Any]:
+        """Return the server's models, its options with types and ranges, its filters and its limits."""
+        return self._converse(conversations.plain("capabilities"))
+
     def is_ready(self) -> bool:
         """Say whether the server answers and every model is ready."""
         return self._transport.is_ready()

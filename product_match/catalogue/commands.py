@@ -14,6 +14,7 @@ drop     confirm                            remove everything
 reindex  encoder                            start to embed everything with another encoder, and switch to it
 rollback                                    go back to the encoder before
 status                                      what the index is, how large, and what troubles it
+capabilities                                models, options with types and ranges, filters, limits
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, Final
 from product_match.catalogue.arguments import Arguments
 from product_match.catalogue.opening import Catalogue
 from product_match.contract import limits
+from product_match.contract.capabilities import capabilities
 from product_match.contract.errors import InvalidRequestError, NotFoundError
 from product_match.contract.filters import read_filter
 from product_match.contract.products import point_id
@@ -248,6 +250,11 @@ def _status(catalogue: Catalogue, arguments: Arguments) -> Result:
     return {**status, "reindex": change} if change else status
 
 
+def _capabilities(catalogue: Catalogue, arguments: Arguments) -> Result:
+    arguments.finish()
+    return capabilities(catalogue.encoder)
+
+
 def _applied(catalogue: Catalogue, revs: Mapping[str, int], wait: bool) -> bool | None:
     if wait:
         return not catalogue.owner.wait_applied(revs, limits.MAX_WAIT_S)
@@ -278,4 +285,5 @@ OPERATIONS: Final[Mapping[str, Callable[[Catalogue, Arguments], Result]]] = {
     "reindex": _reindex,
     "rollback": _rollback,
     "status": _status,
+    "capabilities": _capabilities,
 }

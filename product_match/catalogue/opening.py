@@ -43,12 +43,14 @@ class Catalogue:
     """What a Python model of the catalogue works with.
 
     Attributes:
+        encoder: Whose embeddings it holds.
         documents: The truth.
         owner: What to ask of the index, wherever it is.
         state_directory: Where a change of encoder is written down; None where none can happen.
         gate: Says whether the catalogue is this encoder's yet.
     """
 
+    encoder: EncoderSpec
     documents: DocumentStore
     owner: IndexOwner
     state_directory: Path | None = None
@@ -109,6 +111,7 @@ def open_for_retrieval(settings: ServingSettings, encoder: EncoderSpec) -> Searc
         opened.callback(keeper.close)
         keeper.start()
         return SearchableCatalogue(
+            encoder=encoder,
             documents=documents,
             owner=owner,
             index=index,
@@ -134,10 +137,15 @@ def open_for_writing(settings: ServingSettings, encoder: EncoderSpec) -> Catalog
             owner = OwnerClient(socket_path)
             place = settings.state_directory
             return Catalogue(
-                documents=documents, owner=owner, gate=gate, state_directory=place, _open=opened.pop_all()
+                encoder=encoder,
+                documents=documents,
+                owner=owner,
+                gate=gate,
+                state_directory=place,
+                _open=opened.pop_all(),
             )
         _, shared = _share_server(settings, encoder, documents, opened, applies=True)
-        return Catalogue(documents=documents, owner=shared, _open=opened.pop_all())
+        return Catalogue(encoder=encoder, documents=documents, owner=shared, _open=opened.pop_all())
 
 
 def _own_edge(
@@ -192,6 +200,7 @@ def _own_edge(
         opened.callback(verification.close)
         verification.start()
     return SearchableCatalogue(
+        encoder=encoder,
         documents=documents,
         owner=owner,
         index=index,

@@ -20,7 +20,7 @@ from product_match.contract.vectors import IMAGE_VECTOR
 from product_match.retrieval.rows import IMAGE, TEXT, RowQuery
 from product_match.retrieval.searches import Parts
 from product_match.statistics.catalogue import CatalogueStatistics
-from product_match.statistics.logistic import LogisticMap, probability
+from product_match.statistics.logistic import LogisticMap, probability_of
 from product_match.statistics.similarity import similarity_features
 from product_match.words.analysis import Analyser
 from product_match.words.evidence import ProductWords, WordEvidence, product_words, word_evidence
@@ -82,24 +82,24 @@ class Assessor:
             log_odds += row.shares[TEXT] * words
         if IMAGE in row.sides:
             log_odds += row.shares[IMAGE] * self._photo_log_odds(row, parts, statistics)
-        return Assessment(float(probability(np.asarray([log_odds]))[0]), evidence)
+        return Assessment(probability_of(log_odds), evidence)
 
     def _word_log_odds(self, row: RowQuery, parts: Parts, product: bytes) -> tuple[float, WordEvidence | None]:
         similarity = parts.text if parts.text is not None else parts.photo
         if row.words is None:
-            return _log_odds(SIMILARITY_MAP, similarity or 0.0), None
+            return SIMILARITY_MAP.log_odds_of((similarity or 0.0,)), None
         held: ProductWords = self._words_of(product)
         evidence = word_evidence(row.words, row.text, held)
         if evidence.identified:
             return IDENTIFIED_LOG_ODDS, evidence
         if not held.all and similarity is not None:
-            return _log_odds(SIMILARITY_MAP, similarity), evidence
-        return _log_odds(WORDS_MAP, *word_features(evidence, similarity or 0.0)), evidence
+            return SIMILARITY_MAP.log_odds_of((similarity,)), evidence
+        return WORDS_MAP.log_odds_of(word_features(evidence, similarity or 0.0)), evidence
 
     def _photo_log_odds(self, row: RowQuery, parts: Parts, statistics: CatalogueStatistics) -> float:
         similarity = parts.photo if parts.photo is not None else 0.0
         if statistics.image_fit is None:
-            return _log_odds(SIMILARITY_MAP, similarity)
+            return SIMILARITY_MAP.log_odds_of((similarity,))
         scale, query = self._scales.image_to_image, row.sides[IMAGE]
         cosine = scale.background + similarity * (scale.match - scale.background)
         background = statistics.background(IMAGE_VECTOR, len(query))
@@ -110,10 +110,6 @@ class Assessor:
 def word_features(evidence: WordEvidence, similarity: float) -> tuple[float, ...]:
     """Return what `WORDS_MAP` weighs: held, head, similarity, missing, complete."""
     return (evidence.held, evidence.head, similarity, evidence.missing, float(evidence.missing == 0.0))
-
-
-def _log_odds(fitted: LogisticMap, *features: float) -> float:
-    return float(fitted.log_odds(np.asarray([features]))[0])
 
 
 def outcome_of(confidences: list[float]) -> str:

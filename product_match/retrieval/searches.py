@@ -19,7 +19,7 @@ IDENTIFIERS: Final = "identifiers"
 TEXTS: Final = "texts"
 PHOTOS: Final = "photos"
 
-LEAST_CANDIDATES: Final = 100
+LEAST_CANDIDATES: Final = 50
 """Hits of each search of words, and no fewer: a product that is good by one may be far down by another."""
 
 COMPOSED_CANDIDATES: Final = 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -28,10 +29,20 @@ class LogisticMap:
     weights: tuple[float, ...]
     bias: float
 
+    def log_odds_of(self, features: Sequence[float]) -> float:
+        """Return the log-odds of one row of features, faster than `log_odds` does."""
+        odds = self.bias + sum(weight * feature for weight, feature in zip(self.weights, features, strict=True))
+        return max(-_LARGEST, min(_LARGEST, odds))
+
     def log_odds(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the log-odds of each row of features [n, k]."""
         odds: NDArray[np.float64] = np.clip(features @ np.asarray(self.weights) + self.bias, -_LARGEST, _LARGEST)
         return odds
+
+
+def probability_of(log_odds: float) -> float:
+    """Return the probability, 0 to 1, of log-odds."""
+    return 1.0 / (1.0 + math.exp(-max(-_LARGEST, min(_LARGEST, log_odds))))
 
 
 def probability(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -21,6 +21,8 @@ DEFAULT_LANGUAGE: Final = "english"
 LANGUAGES: Final = tuple(sorted(Stemmer.algorithms()))
 """The languages whose words can be stemmed."""
 
+CACHED_WORDS: Final = 65_536
+
 _WORD: Final = re.compile(r"[^\W_]+(?:[-'’.,/&+_][^\W_]+)*")
 _POSSESSIVE: Final = re.compile(r"['’]s?$|['’]s(?=\W|$)")
 _JOINERS: Final = re.compile(r"[-'’.,/&+_]")
@@ -92,7 +94,8 @@ class Analyser:
         self.language = language
         self._stemmer = Stemmer.Stemmer(language)
         self._irregular = _IRREGULAR.get(language, {})
-        self._stem = lru_cache(maxsize=65_536)(self._stem_of)
+        self._stem = lru_cache(maxsize=CACHED_WORDS)(self._stem_of)
+        self._word = lru_cache(maxsize=CACHED_WORDS)(self._word_of)
 
     def words(self, text: str) -> list[Word]:
         """Return the words of `text`, in order; an amount and its unit are one word."""
@@ -121,7 +124,7 @@ class Analyser:
             elif word:
                 yield self._word(word)
 
-    def _word(self, word: str) -> Word:
+    def _word_of(self, word: str) -> Word:
         amount = _AMOUNT.fullmatch(word)
         if amount is not None and amount.group(2) in _UNITS:
             unit, factor = _UNITS[amount.group(2)]

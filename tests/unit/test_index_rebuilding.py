@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 import threading
 
 import pytest
 
-from product_match.contract.errors import CancelledError, ConfigError, ProductMatchError, UnavailableError
+from product_match.contract.errors import CancelledError, ProductMatchError, UnavailableError
 from product_match.documents.removal import remove_products
 from product_match.documents.store import open_documents
-from product_match.index import derivation, edge_builder, rebuilding
+from product_match.index import derivation, rebuilding
 from product_match.index.applier import Applier
 from product_match.index.edge_builder import EdgeBuilder
 from product_match.index.edge_replacement import EdgeReplacement

@@ -27,6 +27,7 @@ COMMANDS: Final = (
     "count",
     "export",
     "status",
+    "capabilities",
     "evaluate",
     "verify",
     "rebuild",

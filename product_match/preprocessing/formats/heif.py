@@ -108,7 +108,7 @@ def _boxes(name: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
             start += 8
         end = place + length if length else len(data)
         if end > len(data) or end < start:
-            if _PICTURE <= seen:
+            if seen >= _PICTURE:
                 # What phones and programs append.
                 return
             raise damaged(name, f"the box at byte {place:,} is not whole")
