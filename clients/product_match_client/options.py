@@ -14,13 +14,19 @@ class MatchOptions(TypedDict, total=False):
         fields: Product fields to return, comma separated; `-` for none.
         filter: Only products that fit, such as {"category": "Shoes", "price": {"lte": 50}}.
         min_score: Leave out matches that score less; -10 to 10.
+        min_confidence: Leave out matches that a person would less probably accept; 0 to 1.
         image_weight: Weight of the photo where photo and words are given; 0 to 1,000.
         text_weight: Weight of the words where photo and words are given; 0 to 1,000.
+        fusion: How exact words and vectors become one ranking; `words` and `vector` are each alone.
+        explain: Say of each match why it is where it is, and how long each stage took.
     """
 
     top_k: int | None
     fields: Sequence[str] | None
     filter: Mapping[str, Any] | None
     min_score: float | None
+    min_confidence: float | None
     image_weight: float | None
     text_weight: float | None
+    fusion: str | None
+    explain: bool | None
