@@ -14,6 +14,7 @@ SIGNALS: Final = {
     "score": ("flat score", "--"),
     "vector_score": ("flat score, one vector", ":"),
 }
+COLOURS: Final = {"words": "C0", "photo": "C1", "photo and words": "C2", "composed": "C4", "all": "C3"}
 
 
 def check_plot(path: Path) -> None:
@@ -62,12 +63,12 @@ def _figure() -> Any:
 def _draw_reliability(sides: Mapping[str, Any], axes: Any) -> None:
     """Draw the accepted share of each bin over its confidence; the larger a point, the more answers."""
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
-    for number, (side, part) in enumerate(sides.items()):
+    for side, part in sides.items():
         error = part["expected_calibration_error"]["value"]
         bins = part["bins"]
         line = ([point["confidence"] for point in bins], [point["accepted"] for point in bins])
-        axes.plot(*line, color=f"C{number}", label=f"{side}: calibration error {error:.3f}")
-        axes.scatter(*line, color=f"C{number}", s=[8 + point["count"] for point in bins])
+        axes.plot(*line, color=COLOURS[side], label=f"{side}: calibration error {error:.3f}")
+        axes.scatter(*line, color=COLOURS[side], s=[8 + point["count"] for point in bins])
     axes.set(xlabel="confidence of the first match", ylabel="share that is accepted", xlim=(0, 1), ylim=(0, 1.02))
     axes.set_title("reliability" if sides else "reliability: the server states no confidence", fontsize="medium")
     _finish(axes)
@@ -75,15 +76,15 @@ def _draw_reliability(sides: Mapping[str, Any], axes: Any) -> None:
 
 def _draw_curves(sides: Mapping[str, Any], axes: Any) -> None:
     """Draw hits over false matches, one colour a side and one style a signal; a ring is the server's own outcome."""
-    for number, (side, part) in enumerate(sides.items()):
+    for side, part in sides.items():
         name = f"{side} ({part['not_carried']:.0%} not carried)"
         for signal, found in part["signals"].items():
             words, style = SIGNALS[signal]
             points = [(0.0, 0.0), *((point["false_matches"], point["hits"]) for point in found["curve"])]
             x, y = zip(*points, strict=True)
-            axes.plot(x, y, style, color=f"C{number}", drawstyle="steps-post", label=f"{name}: {words}")
+            axes.plot(x, y, style, color=COLOURS[side], drawstyle="steps-post", label=f"{name}: {words}")
         if point := part.get("outcome"):
-            axes.plot(point["false_matches"], point["hits"], "o", fillstyle="none", color=f"C{number}")
+            axes.plot(point["false_matches"], point["hits"], "o", fillstyle="none", color=COLOURS[side])
     axes.set(xlabel="false matches: of what is not carried", ylabel="hits: of what is carried", xlim=(-0.01, 1))
     axes.set(ylim=(0, 1.02))
     axes.set_title("false matches against hits", fontsize="medium")

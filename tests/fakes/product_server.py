@@ -30,6 +30,7 @@ class ProductServer:
         busy: Times that `status` and `verify` are not answered.
         refuse: HTTP status and message by product id, for products that are not taken.
         confident: Whether answers have confidence, outcome and repairs.
+        knows_fusion: Whether the option `fusion` is taken.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class ProductServer:
         self.refuse: dict[str, tuple[int, str]] = {}
         self.waited: list[bool] = []
         self.confident = False
+        self.knows_fusion = True
         self.busy = 0
         self._lock = threading.Lock()
 
@@ -97,11 +99,18 @@ class ProductServer:
         return {"id": product_id, "rev": rev, "status": status}
 
     def _match(self, image: bytes, text: bytes, parameters: dict[str, object]) -> dict[str, Any]:
-        """The same photo comes first, then labels that the words name, then ids in order."""
+        """The same photo comes first, then labels that the words name, then ids in order.
+
+        The fusion `words` does not look at photos, `vector` does not look at words.
+        """
         if image == b"not a photo":
             raise RefusedError(400, grpc.StatusCode.INVALID_ARGUMENT, "image: not a photo in a known format")
         if text == b"???":
             raise RefusedError(400, grpc.StatusCode.INVALID_ARGUMENT, "text: expected words")
+        fusion = parameters.get("fusion")
+        if fusion and not self.knows_fusion:
+            raise RefusedError(400, grpc.StatusCode.INVALID_ARGUMENT, "parameter `fusion` is not known here")
+        image, text = b"" if fusion == "words" else image, b"" if fusion == "vector" else text
         top_k = int(str(parameters.get("top_k", 10)))
         digest = hashlib.sha256(image).hexdigest()
 

@@ -104,6 +104,31 @@ def test_a_saved_run_is_what_a_later_one_is_compared_with(folder, server, capsys
     assert against["kinds"]["photo and words"]["worse"] == 1
 
 
+def test_naive_searches_are_asked_what_they_can_be_asked(folder, server, capsys):
+    report = evaluate(capsys, "--fusion", "rrf", "--min-confidence", "0.1")
+    by_fusion = {}
+    for query in server.queries:
+        by_fusion.setdefault(query["fusion"], []).append(query)
+    assert {query["model"] for query in by_fusion["words"]} == {"product_match_text", "product_match"}
+    assert {query["model"] for query in by_fusion["vector"]} == {query["model"] for query in by_fusion["rrf"]}
+    cut = {fusion: {query.get("min_confidence") for query in asked} for fusion, asked in by_fusion.items()}
+    assert cut == {"rrf": {0.1}, "words": {None}, "vector": {None}}
+    words, vector = report["baselines"]["words"], report["baselines"]["vector"]
+    assert (words["compared"], vector["compared"]) == (8, 9)
+    assert words["kinds"]["photo and words"]["hit@1"]["difference"]["mean"] == -1.0
+    assert vector["kinds"]["type"]["hit@1"]["difference"]["mean"] == 1.0
+    assert "vector_score" in report["false_matches"]["words"]["signals"]
+
+
+def test_naive_searches_that_a_server_does_not_know_are_left_out(folder, server, capsys):
+    server.knows_fusion = False
+    assert main(["evaluate", "--queries", "queries.jsonl"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["baselines"] == {}
+    words = "words alone is left out, the server refused it: parameter `fusion` is not known here\n"
+    assert words in printed.err
+
+
 def test_a_person_gets_tables(folder, server, monkeypatch, capsys):
     evaluate(capsys, "--save", "before.json")
     write(QUERIES[1:])
@@ -118,6 +143,8 @@ def test_a_person_gets_tables(folder, server, monkeypatch, capsys):
     assert "1 of 2 accepted products are not in the catalogue and count as not found, such as hat-1\n" in text
     assert "refused: q7: text: expected words\n" in text
     assert "misspelt: hit@1 0.000, and 1.000 for the right spelling of the same 1 queries (0.000 of it)\n" in text
+    assert "beside exact words alone (BM25); differences are here less there\n" in text
+    assert "beside one vector alone; differences are here less there\n" in text
     assert "beside the saved run of fake@1\n" in text
     assert "how far confidence can be believed\n" in text
     assert "false matches where 90% of the hits are kept\n" in text
