@@ -30,11 +30,10 @@ from product_match.repository.assembly import assemble_repository
 from product_match.repository.shipped import shipped_adapters
 from product_match.settings import ServingSettings, redacted
 from product_match.triton import flags
-from product_match.triton.flags import Flag, ListenAddress, Memory, Version
+from product_match.triton.flags import ADMIN_KEY_VARIABLE, Flag, ListenAddress, Memory, Version
 
 logger = logging.getLogger(__name__)
 
-ADMIN_KEY_VARIABLE: Final = "TRITON_ADMIN_KEY"
 VERSION_VARIABLE: Final = "TRITON_SERVER_VERSION"
 """Set in NVIDIA's images."""
 EXIT_TIMEOUT_S: Final = 30

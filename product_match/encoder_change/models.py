@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from pathlib import Path
 from typing import Final
 
@@ -17,15 +16,12 @@ from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, StackError
 from product_match.encoder_change.generations import Generation
 from product_match.host.locks import try_lock
+from product_match.host.polling import wait_until
 from product_match.host.state_layout import StateLayout
 from product_match.repository.assembly import assemble_repository
 from product_match.settings import PREFIX
 
 LOCK_FILE: Final = "models.lock"
-ADMIN_KEY_VARIABLE: Final = "TRITON_ADMIN_KEY"
-"""Tells the process that changes the encoder the key to Triton's model control."""
-
-_POLL_S: Final = 0.02
 
 
 class ModelsLock:
@@ -52,11 +48,8 @@ class ModelsLock:
         Raises:
             StackError: Another process has it, after `timeout_s` seconds.
         """
-        give_up = time.monotonic() + timeout_s
-        while not self.try_take():
-            if time.monotonic() > give_up:
-                raise StackError(f"Triton was not ready again after {timeout_s:g} s; see its log")
-            time.sleep(_POLL_S)
+        if not wait_until(self.try_take, timeout_s):
+            raise StackError(f"Triton was not ready again after {timeout_s:g} s; see its log")
         return int(self._path.read_text(encoding="ascii"))
 
     def give_back(self, triton_pid: int) -> None:

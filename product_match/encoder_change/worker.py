@@ -37,7 +37,7 @@ from product_match.encoder_change.generations import (
     write_generations,
 )
 from product_match.encoder_change.model_control import ModelControl
-from product_match.encoder_change.models import ADMIN_KEY_VARIABLE, ModelsLock, model_variables
+from product_match.encoder_change.models import ModelsLock, model_variables
 from product_match.encoder_change.requests import (
     EMBEDDING,
     ENDING,
@@ -51,6 +51,7 @@ from product_match.encoder_change.requests import (
 )
 from product_match.encoder_change.transfer import Transfer
 from product_match.encoder_change.writers import ChangeRecorder, stop_noting
+from product_match.host.polling import wait_until
 from product_match.host.processes import children_of, model_of, wait_until_gone
 from product_match.host.state_layout import StateLayout
 from product_match.index.derivation import STORE_TIMEOUT_S, derive
@@ -62,6 +63,7 @@ from product_match.repository.assembly import (
     write_entry_point,
 )
 from product_match.settings import ServingSettings
+from product_match.triton.flags import ADMIN_KEY_VARIABLE
 from product_match.vectors.edge_directory import CLEAN_FILE, EdgeDirectory
 from product_match.vectors.edge_index import EdgeIndex
 from product_match.words.encoding import WordsRecipe
@@ -77,7 +79,6 @@ LEAVE_TIMEOUT_S: Final = 15.0
 
 READY_TIMEOUT_S: Final = 120.0
 END_TIMEOUT_S: Final = 30.0
-_POLL_S: Final = 0.02
 
 
 class EncoderChange:
@@ -244,13 +245,10 @@ class EncoderChange:
                 return
 
     def _wait_in_step(self, target: DocumentStore) -> None:
-        give_up = time.monotonic() + IN_STEP_TIMEOUT_S
-        while target.count_pending():
-            if time.monotonic() > give_up:
-                raise StackError(
-                    f"waited {IN_STEP_TIMEOUT_S:g} s for the new index to be in step; run the same command again"
-                )
-            time.sleep(_POLL_S)
+        if not wait_until(lambda: not target.count_pending(), IN_STEP_TIMEOUT_S):
+            raise StackError(
+                f"waited {IN_STEP_TIMEOUT_S:g} s for the new index to be in step; run the same command again"
+            )
 
 
 def remove_others(documents: DocumentStore, index_root: Path, generations: Generations) -> None:

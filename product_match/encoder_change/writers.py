@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from typing import Final
 from product_match.contract.errors import StackError, UnavailableError
 from product_match.encoder_change.generations import read_generations
 from product_match.host.locks import try_lock
+from product_match.host.polling import wait_until
 from product_match.triton.batches import Answer, BatchRequest
 
 CHANGES_FILE: Final = "changes"
@@ -27,7 +27,6 @@ CHANGES_LOCK: Final = "changes.lock"
 HELD_S: Final = 20.0
 """Longest that a request is held at the switch."""
 
-_POLL_S: Final = 0.02
 _LOCK_POLL_S: Final = 0.002
 
 Service = Callable[[Sequence[BatchRequest]], list[Answer]]
@@ -63,14 +62,11 @@ class WriteGate:
         Raises:
             UnavailableError: It is not, after `timeout_s` seconds.
         """
-        give_up = time.monotonic() + timeout_s
-        while not self._is_open():
-            if time.monotonic() >= give_up:
-                raise UnavailableError(
-                    f"the catalogue is being handed over to the encoder {self._encoder}, which took more than "
-                    f"{timeout_s:g} s; try again"
-                )
-            time.sleep(_POLL_S)
+        if not wait_until(self._is_open, timeout_s):
+            raise UnavailableError(
+                f"the catalogue is being handed over to the encoder {self._encoder}, which took more than "
+                f"{timeout_s:g} s; try again"
+            )
 
     def _is_open(self) -> bool:
         if not self._open and self._directory is not None:
@@ -130,16 +126,13 @@ class ChangeRecorder:
         return list(dict.fromkeys(whole.decode().split("\n")))
 
     def _wait_for_changes_in_flight(self) -> None:
-        give_up = time.monotonic() + self._timeout_s
         descriptor = _open_lock(self._directory)
         try:
-            while not try_lock(descriptor):
-                if time.monotonic() > give_up:
-                    raise StackError(
-                        f"a change of products has been going on for {self._timeout_s:g} s; see the logs of the "
-                        "document store and Triton, and run the same command again"
-                    )
-                time.sleep(_LOCK_POLL_S)
+            if not wait_until(lambda: try_lock(descriptor), self._timeout_s, poll_s=_LOCK_POLL_S):
+                raise StackError(
+                    f"a change of products has been going on for {self._timeout_s:g} s; see the logs of the "
+                    "document store and Triton, and run the same command again"
+                )
         finally:
             os.close(descriptor)
 

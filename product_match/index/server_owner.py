@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 from product_match.documents.store import DocumentStore
+from product_match.host.polling import wait_until
 from product_match.index.applier import Applier
 from product_match.index.rebuilding import Rebuilder
 from product_match.index.server_comparison import ServedIndex
@@ -33,12 +33,15 @@ class ServerOwner(ServedIndex):
 
     def wait_applied(self, revs: Mapping[str, int], timeout_s: float) -> dict[str, int]:
         """Wait until products can be found, whichever process applies them."""
-        give_up = time.monotonic() + timeout_s
         self.wake()
-        waiting = self._documents.still_pending(revs)
-        while waiting and time.monotonic() < give_up:
-            time.sleep(WAIT_POLL_S)
+        waiting = dict(revs)
+
+        def applied() -> bool:
+            nonlocal waiting
             waiting = self._documents.still_pending(waiting)
+            return not waiting
+
+        wait_until(applied, timeout_s, poll_s=WAIT_POLL_S)
         return waiting
 
     def status(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ WIDER_MATCHES: Final = 3
 LOGGER = logging.getLogger(__name__)
 
 
-class Search(Protocol):
+class SearchedIndex(Protocol):
     """The part of a vector index that retrieval uses."""
 
     def search(self, queries: Sequence[VectorQuery]) -> list[list[Hit]]:
@@ -62,7 +62,7 @@ class RetrievalService:
     def __init__(
         self,
         encoder: EncoderSpec,
-        index: Search,
+        index: SearchedIndex,
         products: Products,
         statistics: Callable[[], CatalogueStatistics],
         language: str,

@@ -6,12 +6,12 @@ import os
 import sys
 from pathlib import Path
 
-from product_match.encoder_change.models import ADMIN_KEY_VARIABLE
 from product_match.encoder_change.supervision import WORKER, WORKER_MODULE
 from product_match.host.processes import ChildProcess
 from product_match.settings import Secret, ServingSettings
 from product_match.stack import document_server as documents
 from product_match.stack.state import StateDirectory
+from product_match.triton.flags import ADMIN_KEY_VARIABLE
 
 
 def serving_settings(

@@ -23,6 +23,9 @@ LEAST_PRODUCTION_VERSION: Final[Version] = (2, 69)
 """Release 26.05: there a full queue refuses, a model's death is seen, and clients' shared memory is off."""
 
 RESTRICTED_APIS: Final = ("shared-memory", "model-repository", "logging", "trace")
+ADMIN_KEY_VARIABLE: Final = "TRITON_ADMIN_KEY"
+"""Holds the key to Triton's model control, for whoever is to load models."""
+
 ADMIN_HEADER: Final = "product-match-admin"
 HTTP_INPUT_BYTES: Final = 128 * MIB
 """Largest HTTP request in production: a full batch of two-megabyte photos. The embedded version knows no limit."""
