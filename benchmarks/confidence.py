@@ -1,5 +1,6 @@
-"""Fits what confidence makes of the evidence of words: `python -m benchmarks.confidence QUERIES=URL [QUERIES=URL
-...]`.
+"""Fits what confidence makes of the evidence of words.
+
+    python -m benchmarks.confidence sample_data/queries.jsonl=localhost:8000 household/queries.jsonl=localhost:8010
 
 Each server holds the catalogue that its file of judged queries is about. The first matches of every query are
 examples: what is said of their words, and whether a person accepted them. Catalogues count the same, whatever their
