@@ -20,7 +20,8 @@ from ensemble_builder.embeddings import Encoders, Samples, load_samples
 from ensemble_builder.engines import build_plans, this_machine
 from ensemble_builder.export import OPSET, export_image, export_text, load_model, save
 from ensemble_builder.families import family_of
-from ensemble_builder.family import Family, ImageRules, TextRules
+from ensemble_builder.family import Family, TextRules
+from ensemble_builder.image_rules import ImageRules, image_rules, load_image_processor
 from ensemble_builder.photos import Photo, sample_photos, user_photos
 from ensemble_builder.precisions import PRECISIONS, Calibration, lower_precision
 from ensemble_builder.report import BuildReport
@@ -141,7 +142,8 @@ class _Build:
         self._directory = directory
         self._report = report
         self._family: Family = family_of(checkpoint)
-        self._rules: ImageRules = self._family.image_rules(checkpoint)
+        self._processor = load_image_processor(checkpoint)
+        self._rules: ImageRules = image_rules(checkpoint, self._processor)
         self._family.check_shapes(checkpoint, self._rules)
         self._photos: Sequence[Photo] = (
             user_photos(request.photos, request.captions) if request.photos else sample_photos()
@@ -154,8 +156,9 @@ class _Build:
         (self._directory / TOKENIZER_FILE).write_text(vocabulary, encoding="utf-8")
         logger.info("loading %s", self._checkpoint.source)
         with self._report.timed("load"):
-            model = load_model(self._checkpoint)
-        texts = self._family.text_rules(self._checkpoint, self._request.text_buckets)
+            model = load_model(self._checkpoint, self._family.unused_weights(self._checkpoint))
+        self._family.check_model(model)
+        texts = self._family.text_rules(self._checkpoint, tokenizer, self._request.text_buckets)
         spec = encoder_spec(
             checkpoint=self._checkpoint,
             family=self._family,
@@ -213,8 +216,7 @@ class _Build:
         shared = {"family": self._family, "model": model, "spec": spec, "encoders": encoders, "report": self._report}
         parity.check_values(rules=self._rules, **shared)
         preprocessing_parity.check_tokens(tokenizer=tokenizer, directory=self._directory, **shared)
-        processor = preprocessing_parity.load_image_processor(self._checkpoint)
-        preprocessing_parity.check_pixels(processor=processor, rules=self._rules, photos=self._photos, **shared)
+        preprocessing_parity.check_pixels(processor=self._processor, rules=self._rules, photos=self._photos, **shared)
 
     def _lower(
         self, model: Any, tokenizer: Any, spec: EncoderSpec, full: Encoders, samples: Samples | None

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from ensemble_builder.checkpoint import Checkpoint
-from ensemble_builder.family import SHORT_TEXTS, Family, ImageRules, TextRules, interpolation, normalisation, side
+from ensemble_builder.family import SHORT_TEXTS, Family, TextRules, with_last
+from ensemble_builder.image_rules import ImageRules
 from ensemble_builder.towers import ClipTextTower, ClipVisionTower
 from product_match.contract.encoder import SimilarityScale, SimilarityScales
 
@@ -28,27 +29,21 @@ class ClipFamily(Family):
         text_to_text=SimilarityScale(background=0.65, match=1.0),
     )
 
-    def image_rules(self, checkpoint: Checkpoint) -> ImageRules:
-        """Shortest edge, then a centre crop."""
-        preprocessor = checkpoint.preprocessor
-        size = side(checkpoint, "size", preprocessor.get("size", preprocessor.get("crop_size")))
-        crop = side(checkpoint, "crop_size", preprocessor.get("crop_size", size))
-        squash = not preprocessor.get("do_center_crop", True)
-        return ImageRules(
-            image_size_px=size if squash else crop,
-            resize_mode="squash" if squash else "shortest_edge_crop",
-            resize_size_px=size,
-            interpolation=interpolation(checkpoint),
-            **normalisation(checkpoint),
-        )
-
-    def text_rules(self, checkpoint: Checkpoint, buckets: tuple[int, ...] | None) -> TextRules:
+    def text_rules(self, checkpoint: Checkpoint, tokenizer: Any, buckets: tuple[int, ...] | None) -> TextRules:
         """Buckets up to the context length, pooled at the end of text."""
+        del tokenizer
         length = int(checkpoint.config["text_config"].get("max_position_embeddings", 77))
-        wanted = buckets or SHORT_TEXTS
-        chosen = (*sorted({bucket for bucket in wanted if 2 <= bucket < length}), length)
+        chosen = with_last(buckets or SHORT_TEXTS, length)
         return TextRules(text_buckets=chosen, text_pooling="end_of_text", lowercase_text=False)
 
     def towers(self, model: Any, rules: ImageRules) -> tuple[torch.nn.Module, torch.nn.Module]:
         """CLS token and end-of-text token, each through its projection."""
         return ClipVisionTower(model, rules.mean, rules.std, rules.rescale_factor), ClipTextTower(model)
+
+    def end_token(self, model: Any) -> int:
+        """Return the id that ends a text: the vocabulary's greatest where the config holds CLIP's old value of 2.
+
+        Source: transformers CLIPTextModel.forward, which pools at the greatest id of a row for 2.
+        """
+        config = model.config.text_config
+        return int(config.eos_token_id) if config.eos_token_id != 2 else int(config.vocab_size) - 1

@@ -28,8 +28,12 @@ OPSET: Final = 20
 EXTERNAL_BYTES: Final = 1_900_000_000
 
 
-def load_model(checkpoint: Checkpoint) -> Any:
+def load_model(checkpoint: Checkpoint, unused: tuple[str, ...] = ()) -> Any:
     """Load the model in FP32, on the CPU, for inference.
+
+    Args:
+        checkpoint: What to load.
+        unused: How the names begin of weights that may be missing.
 
     Raises:
         CheckpointError: Weights and config do not belong together.
@@ -58,7 +62,9 @@ def load_model(checkpoint: Checkpoint) -> Any:
             f"checkpoint {checkpoint.directory}: transformers cannot load it "
             f"({str(error).strip().splitlines()[0]:.300}); config.json and the weights must belong together"
         ) from error
-    absent = sorted(key for key in info["missing_keys"] if not key.endswith("position_ids"))
+    absent = sorted(
+        key for key in info["missing_keys"] if not key.endswith("position_ids") and not key.startswith(unused)
+    )
     if absent:
         raise CheckpointError(
             f"checkpoint {checkpoint.directory}: the weights lack {len(absent)} tensors of the architecture, "

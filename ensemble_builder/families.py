@@ -6,11 +6,12 @@ from typing import Final
 
 from ensemble_builder.checkpoint import Checkpoint
 from ensemble_builder.clip import ClipFamily
+from ensemble_builder.dual_encoder import DualEncoderFamily
 from ensemble_builder.family import Family
-from ensemble_builder.siglip import NaflexFamily, Siglip2Family, SiglipFamily
+from ensemble_builder.siglip import Siglip2Family, SiglipFamily
 from product_match.contract.errors import CheckpointError
 
-FAMILIES: Final[tuple[Family, ...]] = (ClipFamily(), NaflexFamily(), Siglip2Family(), SiglipFamily())
+FAMILIES: Final[tuple[Family, ...]] = (ClipFamily(), Siglip2Family(), SiglipFamily(), DualEncoderFamily())
 
 
 def family_of(checkpoint: Checkpoint) -> Family:

@@ -28,7 +28,7 @@ TEXT_ONNX_FILE: Final = "text_encoder.onnx"
 
 Interpolation = Literal["bicubic", "bilinear", "lanczos"]
 ResizeMode = Literal["shortest_edge_crop", "squash"]
-TextPooling = Literal["end_of_text", "last_token"]
+TextPooling = Literal["end_of_text", "last_token", "first_token", "mean"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class EncoderSpec:
         name: The checkpoint's short name, such as "demo-clip".
         revision: First 12 hex digits of the SHA-256 over weights, tokenizer and preprocessing: vectors of different
             revisions never mix.
-        family: "clip", "siglip" or "siglip2".
+        family: "clip", "siglip", "siglip2", "dual", ...: how the builder reads such a checkpoint.
         precision: "fp32", "int8", "fp16", ... of the encoders in the directory.
         image_size_px: Height and width of `pixel_values`.
         resize_mode: "shortest_edge_crop": shortest edge to `resize_size_px`, then a centre crop; "squash": straight
@@ -81,7 +81,8 @@ class EncoderSpec:
         embedding_dim: Length of an embedding.
         text_buckets: Lengths that token rows are padded to, ascending; the last is the context length.
         pad_id: Token id that fills a row.
-        text_pooling: Where the text tower pools; "last_token" encoders have a single bucket.
+        text_pooling: Where the text tower pools: at the last token of a text ("end_of_text"), at the last of the row,
+            padding included ("last_token", with a single bucket), at the first, or the mean of all of a text.
         lowercase_text: True if the checkpoint wants lower-cased text beyond what its tokenizer does.
         scales: How cosines map to scores.
     """

@@ -102,13 +102,12 @@ class ImagePreprocessor:
 
     def _resized(self, image: Image.Image) -> Image.Image:
         side = self._encoder.image_size_px
-        if self._encoder.resize_mode == "squash":
-            return image.resize((side, side), self._filter)
         # The crop is taken through `box`, so only what is kept is resampled; the result equals resize, then crop.
         width, height = image.size
         short = self._encoder.resize_size_px
-        scaled_width = short if width <= height else int(short * width / height)
-        scaled_height = short if height <= width else int(short * height / width)
+        squash = self._encoder.resize_mode == "squash"
+        scaled_width = short if squash or width <= height else int(short * width / height)
+        scaled_height = short if squash or height <= width else int(short * height / width)
         left, top = (scaled_width - side) // 2, (scaled_height - side) // 2
         step_x, step_y = width / scaled_width, height / scaled_height
         box = (left * step_x, top * step_y, (left + side) * step_x, (top + side) * step_y)

@@ -21,6 +21,7 @@ from ensemble_builder.checkpoint import open_checkpoint
 from ensemble_builder.embeddings import Encoders
 from ensemble_builder.export import load_model, save
 from ensemble_builder.families import family_of
+from ensemble_builder.image_rules import image_rules, load_image_processor
 from ensemble_builder.photos import sample_photos
 from ensemble_builder.report import BuildReport
 from ensemble_builder.staging import staged
@@ -45,7 +46,7 @@ def test_a_graph_with_another_weight_is_refused_with_its_figures(parts, clip_cop
     weight.CopyFrom(numpy_helper.from_array(values[::-1].copy(), weight.name))
     save(graph, clip_copy / "text_encoder.onnx")
     report = BuildReport()
-    rules = shared["family"].image_rules(checkpoint)
+    rules = image_rules(checkpoint, load_image_processor(checkpoint))
     with pytest.raises(
         ParityError, match=r"texts against transformers, lowest cosine is -?0\.\d+, must be >= 0.9999"
     ):
@@ -102,8 +103,8 @@ def test_pixels_that_are_resized_otherwise_are_refused(parts, clip_copy):
     shared = {**shared, "spec": dataclasses.replace(shared["spec"], resize_mode="squash")}
     with pytest.raises(ParityError, match=r"pixels against the processor, photos as they are, mean error is \d+"):
         preprocessing_parity.check_pixels(
-            processor=preprocessing_parity.load_image_processor(checkpoint),
-            rules=shared["family"].image_rules(checkpoint),
+            processor=load_image_processor(checkpoint),
+            rules=image_rules(checkpoint, load_image_processor(checkpoint)),
             photos=sample_photos(),
             encoders=Encoders.load(clip_copy),
             report=BuildReport(),
@@ -119,7 +120,7 @@ def test_an_image_processor_that_transformers_does_not_know_is_refused(broken_ch
     with pytest.raises(
         CheckpointError, match=r"transformers cannot make an image processor of preprocessor_config.json"
     ):
-        preprocessing_parity.load_image_processor(open_checkpoint(str(broken_checkpoint)))
+        load_image_processor(open_checkpoint(str(broken_checkpoint)))
 
 
 def test_without_photos_the_pixels_are_compared_on_made_ones(clip_encoder):
