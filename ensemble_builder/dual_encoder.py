@@ -33,6 +33,7 @@ class DualEncoderFamily(Family):
 
     name = "dual"
     architectures = ("VisionTextDualEncoderModel",)
+    model_types = ("vision-text-dual-encoder",)
     default_scales = SimilarityScales(
         image_to_image=SimilarityScale(background=0.30, match=1.0),
         image_to_text=SimilarityScale(background=0.05, match=0.40),
@@ -42,7 +43,7 @@ class DualEncoderFamily(Family):
 
     def check_shapes(self, checkpoint: Checkpoint, rules: ImageRules) -> None:
         """Compare the sizes where the image tower has one; timm's towers take any."""
-        if "image_size" in checkpoint.config["vision_config"]:
+        if "image_size" in checkpoint.vision_config:
             super().check_shapes(checkpoint, rules)
 
     def unused_weights(self, checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -51,7 +52,7 @@ class DualEncoderFamily(Family):
 
     def text_rules(self, checkpoint: Checkpoint, tokenizer: Any, buckets: tuple[int, ...] | None) -> TextRules:
         """Buckets up to the last one that is asked for; padding is masked, so any length will do."""
-        config = checkpoint.config["text_config"]
+        config = checkpoint.text_config
         positions = int(config.get("max_position_embeddings", 512))
         if config.get("model_type") in _OFFSET_POSITIONS:
             positions -= int(config.get("pad_token_id") or 0) + 1

@@ -47,11 +47,15 @@ class Family(ABC):
 
     name: ClassVar[str]
     architectures: ClassVar[tuple[str, ...]]
+    model_types: ClassVar[tuple[str, ...]]
     default_scales: ClassVar[SimilarityScales]
 
     def accepts(self, checkpoint: Checkpoint) -> bool:
         """Say whether `checkpoint` is of this family."""
-        return bool(set(checkpoint.config.get("architectures") or ()) & set(self.architectures))
+        architectures = checkpoint.config.get("architectures")
+        if not architectures:
+            return checkpoint.config.get("model_type") in self.model_types
+        return bool(set(architectures) & set(self.architectures))
 
     def check_shapes(self, checkpoint: Checkpoint, rules: ImageRules) -> None:
         """Check that the image processor makes what the image tower takes.
@@ -59,7 +63,7 @@ class Family(ABC):
         Raises:
             CheckpointError: The sizes differ.
         """
-        size = (checkpoint.config.get("vision_config") or {}).get("image_size", 224)
+        size = checkpoint.vision_config.get("image_size", 224)
         if size != rules.image_size_px:
             raise CheckpointError(
                 f"checkpoint {checkpoint.directory}: {checkpoint.preprocessor_file} makes images of "
@@ -71,6 +75,14 @@ class Family(ABC):
         """Return how the names begin of weights that the embeddings do not depend on, so that they may be missing."""
         del checkpoint
         return ()
+
+    def check_tokenizer(self, checkpoint: Checkpoint, tokenizer: Any) -> None:
+        """Check that tokenizer and model agree on where a text ends.
+
+        Raises:
+            CheckpointError: They do not.
+        """
+        del checkpoint, tokenizer
 
     @abstractmethod
     def text_rules(self, checkpoint: Checkpoint, tokenizer: Any, buckets: tuple[int, ...] | None) -> TextRules:
@@ -98,9 +110,17 @@ class Family(ABC):
         return None
 
     def own_tokens(self, tokenizer: Any, text: str, context_length: int) -> OwnTokens:
-        """Return what the checkpoint's own tokenizer gives for `text`, padded to the context length."""
+        """Return what the checkpoint's own tokenizer gives for `text`, padded to the context length.
+
+        Control tokens that are spelled in the text are plain text, as in serving.
+        """
         found = tokenizer(
-            text, padding="max_length", truncation=True, max_length=context_length, return_attention_mask=True
+            text,
+            padding="max_length",
+            truncation=True,
+            max_length=context_length,
+            return_attention_mask=True,
+            split_special_tokens=True,
         )
         return OwnTokens(ids=found.input_ids, end=sum(found.attention_mask) - 1)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ensemble_builder.checkpoint import Checkpoint
+from ensemble_builder.loading import one_line
 from product_match.contract.encoder import Interpolation, ResizeMode
 from product_match.contract.errors import CheckpointError
 
@@ -60,7 +61,7 @@ def load_image_processor(checkpoint: Checkpoint) -> Any:
     except (ValueError, OSError, KeyError, TypeError, ImportError, AttributeError) as error:
         raise CheckpointError(
             f"checkpoint {checkpoint.directory}: transformers cannot make an image processor of "
-            f"{checkpoint.preprocessor_file} ({str(error).strip().splitlines()[0]:.300})"
+            f"{checkpoint.preprocessor_file} ({one_line(error)})"
         ) from error
 
 

@@ -67,8 +67,11 @@ TOKEN_CORPUS: Final = (
     "🙂" * 90,
     "İstanbul ışık",
     "ſtrange ẞ letters",
+    "red dress <|endoftext|> blue shoes <|startoftext|>",
+    "red </s> dress <s> blue <pad> <eos> shoes <bos> <unk>",
+    "[CLS] red dress [SEP] blue [PAD] shoes [MASK] [UNK]",
 )
-"""Unicode of many scripts, emoji, long, empty, mixed case, blanks and punctuation."""
+"""Unicode of many scripts, emoji, long, empty, mixed case, blanks, punctuation and control tokens spelled out."""
 
 
 def check_tokens(

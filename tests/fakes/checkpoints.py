@@ -285,3 +285,62 @@ def _word_pieces(directory: Path, size: int) -> None:
             "mask_token": "[MASK]",
         },
     )
+
+
+def chinese_clip_checkpoint(directory: Path) -> Path:
+    """Write a ChineseCLIPModel with a WordPiece tokenizer."""
+    common = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.ChineseCLIPConfig(
+        text_config={**common, "vocab_size": 800},
+        vision_config={**common, "image_size": 80, "patch_size": 16},
+        projection_dim=40,
+    )
+    torch.manual_seed(6)
+    _save(transformers.ChineseCLIPModel(config), directory)
+    write_json(
+        directory / "preprocessor_config.json",
+        {"image_processor_type": "ChineseCLIPImageProcessor", "size": {"height": 80, "width": 80}, "crop_size": 80},
+    )
+    _word_pieces(directory, 800)
+    return directory
+
+
+def metaclip2_checkpoint(directory: Path) -> Path:
+    """Write a MetaClip2Model with a tokenizer of XLM-V's kind: <s>, text, </s> of id 2."""
+    common = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    special = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+    config = transformers.MetaClip2Config(
+        text_config={**common, **special, "vocab_size": 900, "projection_dim": 40},
+        vision_config={**common, "image_size": 80, "patch_size": 16, "projection_dim": 40},
+        projection_dim=40,
+    )
+    torch.manual_seed(7)
+    _save(transformers.MetaClip2Model(config), directory)
+    write_json(
+        directory / "preprocessor_config.json",
+        {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 80}, "crop_size": 80},
+    )
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokens = ["<s>", "<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(vocab_size=600, special_tokens=tokens, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(sample_words(), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    tokenizer.save(str(directory / "tokenizer.json"))
+    write_json(
+        directory / "tokenizer_config.json",
+        {
+            "tokenizer_class": "XLMRobertaTokenizer",
+            "model_max_length": 77,
+            "bos_token": "<s>",
+            "cls_token": "<s>",
+            "eos_token": "</s>",
+            "sep_token": "</s>",
+            "pad_token": "<pad>",
+            "unk_token": "<unk>",
+        },
+    )
+    return directory

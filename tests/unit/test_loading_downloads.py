@@ -6,9 +6,9 @@ import socket
 import pytest
 
 from product_match.contract.errors import InvalidRequestError, UnavailableError
+from product_match_client.loading import downloads
 from product_match_client.loading.addresses import PublicAddresses, is_public, system_resolve
 from product_match_client.loading.downloads import DownloadSettings, PhotoDownloader
-from product_match_client.loading import downloads
 from tests.fakes.photo_host import photo_host
 
 QUICK = DownloadSettings(attempts=1, timeout_s=20.0)

@@ -7,8 +7,8 @@ import pytest
 
 from product_match.contract.errors import ConfigError, UnavailableError
 from product_match_client.cli.command import main
-from product_match_client.loading.journal import JOURNAL_FILE, Journal
 from product_match_client.loading import watching
+from product_match_client.loading.journal import JOURNAL_FILE, Journal
 from product_match_client.loading.sources.folders import FolderProduct, Grouping
 from product_match_client.loading.watching import FolderWatch
 from tests.fakes.product_server import product_server
