@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import logging
 import shutil
 from collections.abc import Sequence
@@ -15,18 +14,17 @@ from typing import Any, Final
 import onnx
 
 from ensemble_builder import parity, preprocessing_parity, retrieval_quality
-from ensemble_builder.checkpoint import Checkpoint, open_checkpoint
+from ensemble_builder.checkpoint import Checkpoint
 from ensemble_builder.embeddings import Encoders, Samples, load_samples
 from ensemble_builder.engines import build_plans, this_machine
-from ensemble_builder.export import OPSET, export_image, export_text, load_model, save
-from ensemble_builder.families import family_of
-from ensemble_builder.family import Family, ImageRules, TextRules
-from ensemble_builder.photos import Photo, sample_photos, user_photos
+from ensemble_builder.export import OPSET, export_image, export_text, save
+from ensemble_builder.photos import Photo, photos_sha256, sample_photos, user_photos
 from ensemble_builder.precisions import PRECISIONS, Calibration, lower_precision
+from ensemble_builder.preparation import Prepared, prepare
 from ensemble_builder.report import BuildReport
 from ensemble_builder.repository import assemble_embedded, assemble_production
+from ensemble_builder.retrieval_quality import Embedded
 from ensemble_builder.staging import staged
-from ensemble_builder.tokenization import load_tokenizer, tokenizer_json
 from ensemble_builder.verification import write_reference
 from ensemble_builder.weights import SHARED_WEIGHTS_FILE, share_weights
 from product_match.contract.encoder import (
@@ -39,6 +37,7 @@ from product_match.contract.encoder import (
 )
 from product_match.contract.errors import BuildError, EngineError
 from product_match.contract.limits import MAX_BATCH_SIZE
+from product_match.encoding.processors import processor_name
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +62,7 @@ class BuildRequest:
         captions: Their words and labels.
         max_batch_size: TensorRT: greatest batch of an encoder.
         repository: Assemble the model repository too; for TensorRT only where there is a GPU to build engines on.
+        untrained: Take a model that tells nothing apart too, such as one of random weights.
     """
 
     checkpoint: str
@@ -76,6 +76,12 @@ class BuildRequest:
     captions: Path | None = None
     max_batch_size: int = MAX_BATCH_SIZE
     repository: bool = True
+    untrained: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """Return what was asked for, as plain values, for the report."""
+        fields = dataclasses.asdict(self)
+        return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
 
     def __post_init__(self) -> None:
         """Check what fits together."""
@@ -96,16 +102,21 @@ class BuildRequest:
             raise BuildError(f"--max-batch-size must be from 1 to {GREATEST_BATCH_SIZE}, got {self.max_batch_size}")
 
 
-def build(request: BuildRequest) -> tuple[EncoderSpec, BuildReport]:
+def build(request: BuildRequest, report: BuildReport | None = None) -> tuple[EncoderSpec, BuildReport]:
     """Build, check and put in place; a build that fails leaves `request.out` as it was.
+
+    Args:
+        request: What to build.
+        report: Takes the figures as they are found, so that those of a build that fails can be shown too.
 
     Raises:
         BuildError: One of its kinds, for what is wrong.
     """
-    report = BuildReport()
-    checkpoint = open_checkpoint(request.checkpoint, request.name)
+    report = report or BuildReport()
     with staged(request.out) as directory:
-        spec = _Build(request, checkpoint, directory, report).run()
+        with report.timed("load"):
+            prepared = prepare(request.checkpoint, request.name, request.text_buckets)
+        spec = _Build(request, prepared, directory, report).run()
         (directory / ENCODER_FILE).write_text(spec.to_json(), encoding="utf-8")
         if request.repository and request.target == "embedded":
             assemble_embedded(spec, directory)
@@ -135,152 +146,122 @@ def _make_engines(request: BuildRequest, spec: EncoderSpec, directory: Path, rep
 class _Build:
     """One build: its stages share the model, the declaration and the report."""
 
-    def __init__(self, request: BuildRequest, checkpoint: Checkpoint, directory: Path, report: BuildReport) -> None:
+    def __init__(self, request: BuildRequest, prepared: Prepared, directory: Path, report: BuildReport) -> None:
         self._request = request
-        self._checkpoint = checkpoint
+        self._prepared = prepared
         self._directory = directory
         self._report = report
-        self._family: Family = family_of(checkpoint)
-        self._rules: ImageRules = self._family.image_rules(checkpoint)
-        self._family.check_shapes(checkpoint, self._rules)
         self._photos: Sequence[Photo] = (
             user_photos(request.photos, request.captions) if request.photos else sample_photos()
         )
 
     def run(self) -> EncoderSpec:
         """Run the stages and return the declaration of what was built."""
-        tokenizer = load_tokenizer(self._checkpoint)
-        vocabulary = tokenizer_json(self._checkpoint, tokenizer)
-        (self._directory / TOKENIZER_FILE).write_text(vocabulary, encoding="utf-8")
-        logger.info("loading %s", self._checkpoint.source)
-        with self._report.timed("load"):
-            model = load_model(self._checkpoint)
-        texts = self._family.text_rules(self._checkpoint, self._request.text_buckets)
-        spec = encoder_spec(
-            checkpoint=self._checkpoint,
-            family=self._family,
-            images=self._rules,
-            texts=texts,
-            pad_id=int(tokenizer.pad_token_id),
-            vocabulary=vocabulary,
-            embedding_dim=self._family.embedding_dim(model),
-        )
-        self._record(spec)
+        prepared, spec = self._prepared, self._prepared.spec
+        (self._directory / TOKENIZER_FILE).write_text(prepared.vocabulary, encoding="utf-8")
+        self._record()
         logger.info("exporting both towers")
         with self._report.timed("export"):
-            self._export(model, spec)
+            self._export(spec)
         logger.info("comparing with the checkpoint")
-        model.set_attn_implementation("sdpa")
+        prepared.model.set_attn_implementation("sdpa")
         with self._report.timed("parity"):
             encoders = Encoders.load(self._directory)
-            self._check(model, tokenizer, spec, encoders)
+            self._check(spec, encoders)
         samples = load_samples(self._photos, spec, self._directory) if self._photos else None
         if self._request.target == "tensorrt" and samples is not None and samples.has_words:
             write_reference(self._directory, encoders, samples)
+        embedded = None
+        if samples is not None:
+            with self._report.timed("quality"):
+                embedded = retrieval_quality.embed(encoders, samples)
         if self._request.precision != "fp32":
-            spec, encoders = self._lower(model, tokenizer, spec, encoders, samples)
-        return self._with_scales(spec, encoders, samples)
+            spec, embedded = self._lower(spec, samples, embedded)
+        return self._judged(spec, embedded)
 
-    def _record(self, spec: EncoderSpec) -> None:
+    def _record(self) -> None:
+        checkpoint = self._prepared.checkpoint
+        self._report.notes.append(f"texts are lower-cased by {self._prepared.lowering}")
         self._report.facts.update(
             {
-                "encoder": spec.identity,
-                "family": spec.family,
-                "target": self._request.target,
-                "precision": self._request.precision,
-                "max_batch_size": self._request.max_batch_size,
+                "family": self._prepared.spec.family,
                 "opset": OPSET,
                 "built_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
                 "checkpoint": {
-                    "name": self._checkpoint.name,
-                    "weights_sha256": self._checkpoint.weights_sha256,
+                    "name": checkpoint.name,
+                    "source": checkpoint.source,
+                    "hub_revision": checkpoint.hub_revision,
+                    "weights_sha256": checkpoint.weights_sha256,
                 },
-                "image_mean": self._rules.mean,
-                "image_std": self._rules.std,
+                "options": self._request.options(),
+                "measured_on": {
+                    "photos": str(self._request.photos) if self._request.photos else "the sample catalogue",
+                    "count": len(self._photos),
+                    "sha256": photos_sha256(self._photos),
+                },
+                "processor": processor_name(),
+                "image_mean": self._prepared.images.mean,
+                "image_std": self._prepared.images.std,
             }
         )
 
-    def _export(self, model: Any, spec: EncoderSpec) -> None:
-        image_tower, text_tower = self._family.towers(model, self._rules)
+    def _export(self, spec: EncoderSpec) -> None:
+        prepared = self._prepared
+        image_tower, text_tower = prepared.family.towers(prepared.model, prepared.images)
         save(export_image(image_tower, spec), self._directory / IMAGE_ONNX_FILE)
         save(export_text(text_tower, spec), self._directory / TEXT_ONNX_FILE)
         if self._request.share_weights:
-            _share(self._directory, self._checkpoint)
+            _share(self._directory, prepared.checkpoint)
 
-    def _check(self, model: Any, tokenizer: Any, spec: EncoderSpec, encoders: Encoders) -> None:
+    def _check(self, spec: EncoderSpec, encoders: Encoders) -> None:
         """Compare encoders with the checkpoint, from names to embeddings of photos and words."""
+        prepared = self._prepared
         parity.check_declaration(self._directory, spec)
-        shared = {"family": self._family, "model": model, "spec": spec, "encoders": encoders, "report": self._report}
-        parity.check_values(rules=self._rules, **shared)
-        preprocessing_parity.check_tokens(tokenizer=tokenizer, directory=self._directory, **shared)
-        processor = preprocessing_parity.load_image_processor(self._checkpoint)
-        preprocessing_parity.check_pixels(processor=processor, rules=self._rules, photos=self._photos, **shared)
+        shared = {
+            "family": prepared.family,
+            "model": prepared.model,
+            "spec": spec,
+            "encoders": encoders,
+            "report": self._report,
+        }
+        parity.check_values(rules=prepared.images, **shared)
+        preprocessing_parity.check_tokens(tokenizer=prepared.tokenizer, directory=self._directory, **shared)
+        preprocessing_parity.check_pixels(
+            processor=prepared.processor, rules=prepared.images, photos=self._photos, **shared
+        )
 
     def _lower(
-        self, model: Any, tokenizer: Any, spec: EncoderSpec, full: Encoders, samples: Samples | None
-    ) -> tuple[EncoderSpec, Encoders]:
+        self, spec: EncoderSpec, samples: Samples | None, before: Embedded | None
+    ) -> tuple[EncoderSpec, Embedded]:
         """Make the lower precision and hold it to its limits."""
-        precision = self._request.precision
-        if samples is None or not samples.has_words:
+        precision, target = self._request.precision, self._request.target
+        if samples is None or before is None or not samples.has_words:
             raise BuildError(
                 f"precision {precision} is calibrated on photos and their words, and there are none; give a folder "
                 "with --photos and words with --captions"
             )
         with self._report.timed("precision"):
-            before = retrieval_quality.embed(full, samples)
-            lower_precision(self._directory, self._request.target, precision, Calibration.of(samples), self._report)
-        spec = dataclasses.replace(spec, precision=precision)
-        with self._report.timed("quality"):
-            encoders = Encoders.load(self._directory, optimised=self._request.target == "embedded")
+            lower_precision(self._directory, target, precision, Calibration.of(samples), self._report)
+        spec = spec.at_precision(precision)
+        with self._report.timed("lower quality"):
+            encoders = Encoders.load(self._directory, optimised=target == "embedded")
             self._report.section(precision.upper())
+            after = retrieval_quality.embed(encoders, samples)
             if precision in GATED:
                 parity.check_declaration(self._directory, spec)
-                after = retrieval_quality.embed(encoders, samples)
-                retrieval_quality.check_retrieval(before, after, self._report, precision.upper())
+                retrieval_quality.check_retrieval(before, after, self._report, precision, target)
             else:
-                self._check(model, tokenizer, spec, encoders)
-        return spec, encoders
+                self._check(spec, encoders)
+        return spec, after
 
-    def _with_scales(self, spec: EncoderSpec, encoders: Encoders, samples: Samples | None) -> EncoderSpec:
-        """Measure the similarity scales on the encoders that are served."""
-        if samples is None:
+    def _judged(self, spec: EncoderSpec, embedded: Embedded | None) -> EncoderSpec:
+        """Hold the encoders that are served to what they find, and measure the similarity scales on them."""
+        self._report.facts.update({"encoder": spec.identity, "precision": spec.precision})
+        if embedded is None:
             self._report.notes.append("similarity scales are the family's defaults, as there are no photos")
             return spec
-        with self._report.timed("scales"):
-            embedded = retrieval_quality.embed(encoders, samples)
+        retrieval_quality.check_floor(embedded, self._report, untrained=self._request.untrained)
         return dataclasses.replace(spec, scales=retrieval_quality.measure_scales(embedded, spec.scales, self._report))
-
-
-def encoder_spec(
-    *,
-    checkpoint: Checkpoint,
-    family: Family,
-    images: ImageRules,
-    texts: TextRules,
-    pad_id: int,
-    vocabulary: str,
-    embedding_dim: int,
-) -> EncoderSpec:
-    """Return the declaration of the FP32 encoders of a checkpoint, with the family's similarity scales."""
-    digest = hashlib.sha256(checkpoint.weights_sha256.encode())
-    digest.update(hashlib.sha256(vocabulary.encode()).digest())
-    digest.update(repr((dataclasses.astuple(images), texts.text_pooling, texts.lowercase_text, pad_id)).encode())
-    return EncoderSpec(
-        name=checkpoint.name,
-        revision=digest.hexdigest()[:12],
-        family=family.name,
-        precision="fp32",
-        image_size_px=images.image_size_px,
-        resize_mode=images.resize_mode,
-        resize_size_px=images.resize_size_px,
-        interpolation=images.interpolation,
-        embedding_dim=embedding_dim,
-        text_buckets=texts.text_buckets,
-        pad_id=pad_id,
-        text_pooling=texts.text_pooling,
-        scales=family.default_scales,
-        lowercase_text=texts.lowercase_text,
-    )
 
 
 def _share(directory: Path, checkpoint: Checkpoint) -> None:

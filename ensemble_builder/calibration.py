@@ -79,6 +79,8 @@ def _activations(
     model: onnx.ModelProto, names: Sequence[str], inputs: Iterable[Inputs]
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     """Yield the tensors `names` for each of the inputs."""
+    if not names:
+        return  # ONNX Runtime would take no names for all of the model's outputs
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     have = {value.name for value in probe.graph.output}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from ensemble_builder.formats import refuse_other_formats
+from ensemble_builder.safetensors_files import check_safetensors
 from product_match.contract.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Checkpoint:
         preprocessor_file: Name of the file that says so.
         weight_files: The safetensors files, in the order of their names, or one of pickled tensors.
         tokenizer_class: From tokenizer_config.json, where there is one.
+        hub_revision: The commit that was downloaded; None for a folder.
     """
 
     directory: Path
@@ -53,6 +55,17 @@ class Checkpoint:
     weight_files: tuple[Path, ...]
     tokenizer_class: str = ""
     preprocessor_file: str = PREPROCESSOR_FILE
+    hub_revision: str | None = None
+
+    @property
+    def text_config(self) -> Mapping[str, Any]:
+        """What config.json says of the text tower; empty where it is silent, so that transformers' defaults hold."""
+        return self.config.get("text_config") or {}
+
+    @property
+    def vision_config(self) -> Mapping[str, Any]:
+        """What config.json says of the image tower."""
+        return self.config.get("vision_config") or {}
 
     @property
     def has_safetensors(self) -> bool:
@@ -80,9 +93,10 @@ def open_checkpoint(source: str, name: str | None = None) -> Checkpoint:
     Raises:
         CheckpointError: Not found, or a file is missing or damaged.
     """
-    directory = Path(source)
-    if not directory.is_dir():
-        directory = _download(source)
+    directory, hub_revision = Path(source), None
+    if not directory.exists():
+        directory, hub_revision = _download(source)
+    refuse_other_formats(directory)
     config = _json_object(directory, CONFIG_FILE)
     preprocessor, preprocessor_file = _preprocessor(directory)
     weight_files = _weight_files(directory)
@@ -101,6 +115,7 @@ def open_checkpoint(source: str, name: str | None = None) -> Checkpoint:
         preprocessor_file=preprocessor_file,
         weight_files=weight_files,
         tokenizer_class=_tokenizer_class(directory),
+        hub_revision=hub_revision,
     )
 
 
@@ -119,7 +134,8 @@ def _tokenizer_class(directory: Path) -> str:
     return str(_json_object(directory, TOKENIZER_CONFIG_FILE).get("tokenizer_class") or "")
 
 
-def _download(source: str) -> Path:
+def _download(source: str) -> tuple[Path, str]:
+    """Return where a hub model was put, and its commit, which the hub's cache names the folder after."""
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise CheckpointError(
             f"checkpoint {source}: no such folder; give a folder that holds {CONFIG_FILE}, or a hub id such as "
@@ -132,7 +148,7 @@ def _download(source: str) -> Path:
         directory = Path(snapshot_download(source, allow_patterns=list(HUB_FILES)))
         if not any(directory.glob("model*.safetensors")):
             directory = Path(snapshot_download(source, allow_patterns=[*HUB_FILES, PICKLED_FILE]))
-        return directory
+        return directory, directory.name
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
             f"checkpoint {source}: there is no such folder, and the hub did not give a model of this name "
@@ -183,37 +199,4 @@ def _check_pickled(path: Path) -> None:
         raise CheckpointError(
             f"{path}: damaged, or written by a torch before 1.6; download it again, or convert it with "
             "`model.save_pretrained(...)`"
-        )
-
-
-def read_safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
-    """Return the header of a safetensors file, and where its data starts.
-
-    Raises:
-        CheckpointError: The file is damaged.
-    """
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as stream:
-            length: int = struct.unpack("<Q", stream.read(8))[0]
-            if length + 8 > size:
-                raise ValueError(f"the header should have {length} bytes")
-            header: dict[str, Any] = json.loads(stream.read(length))
-    except (ValueError, struct.error) as error:
-        raise CheckpointError(f"{path}: damaged safetensors file ({error}); download it again") from error
-    return header, 8 + length
-
-
-def check_safetensors(path: Path) -> None:
-    """Check that a safetensors file has all the bytes that its header promises.
-
-    Raises:
-        CheckpointError: The file is damaged or cut off.
-    """
-    header, start = read_safetensors_header(path)
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    expected, size = start + max(ends, default=0), path.stat().st_size
-    if size != expected:
-        raise CheckpointError(
-            f"{path}: damaged safetensors file, {size:,} bytes where its header says {expected:,}; download it again"
         )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ensemble_builder.report import read_report, table
+from ensemble_builder.report import BuildReport, read_report, table
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, ProductMatchError
 from product_match.contract.limits import MAX_BATCH_SIZE
@@ -28,6 +28,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ProductMatchError as error:
         sys.stderr.write(f"ensemble-builder: {error}\n")
         return 1
+    except OSError as error:
+        sys.stderr.write(
+            f"ensemble-builder: {error.filename or 'a file'} cannot be read or written ({error.strerror or error}); "
+            "check the disk and its permissions\n"
+        )
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("ensemble-builder: stopped; nothing was changed\n")
+        return 1
     return code
 
 
@@ -41,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_inspect(commands)
     _add_check(commands)
+    _add_contract(commands)
     return parser
 
 
@@ -105,6 +115,11 @@ def _add_build(commands: Any) -> None:
     build.add_argument(
         "--no-repository", action="store_true", help="leave out the model repository, which a server can make itself"
     )
+    build.add_argument(
+        "--untrained",
+        action="store_true",
+        help="take a model that tells nothing apart too, such as one of random weights, for a trial",
+    )
 
 
 def _add_engines(commands: Any) -> None:
@@ -149,11 +164,25 @@ def _add_check(commands: Any) -> None:
         commands,
         "check",
         _check,
-        "compare the committed configurations and tables with the contract",
-        "ensemble-builder check --write",
+        "say whether a checkpoint can be built, as what, and what that takes, before anything is exported",
+        "ensemble-builder check openai/clip-vit-base-patch32",
     )
-    check.add_argument("--write", action="store_true", help="write them anew instead")
+    check.add_argument("checkpoint", help="folder in Hugging Face format, or the id of a hub model")
     check.add_argument(
+        "--text-buckets", type=_lengths, help="token lengths that texts are padded to (default for CLIP: 8,16,32,77)"
+    )
+
+
+def _add_contract(commands: Any) -> None:
+    contract = _command(
+        commands,
+        "contract",
+        _contract,
+        "compare the committed configurations and tables with the contract",
+        "ensemble-builder contract --write",
+    )
+    contract.add_argument("--write", action="store_true", help="write them anew instead")
+    contract.add_argument(
         "--project", type=Path, default=Path(), help="a checkout of the project (default: this folder)"
     )
 
@@ -175,21 +204,27 @@ def _build(arguments: argparse.Namespace) -> int:
 
     name = arguments.name or Path(arguments.checkpoint).name.replace("_", "-")
     out = arguments.out or Path("encoders") / f"{name}-{arguments.target}-{arguments.precision}"
-    spec, report = build(
-        BuildRequest(
-            checkpoint=arguments.checkpoint,
-            out=out,
-            target=arguments.target,
-            precision=arguments.precision,
-            name=arguments.name,
-            text_buckets=arguments.text_buckets,
-            share_weights=arguments.share_weights,
-            photos=arguments.photos,
-            captions=arguments.captions,
-            max_batch_size=arguments.max_batch_size,
-            repository=not arguments.no_repository,
-        )
+    request = BuildRequest(
+        checkpoint=arguments.checkpoint,
+        out=out,
+        target=arguments.target,
+        precision=arguments.precision,
+        name=arguments.name,
+        text_buckets=arguments.text_buckets,
+        share_weights=arguments.share_weights,
+        photos=arguments.photos,
+        captions=arguments.captions,
+        max_batch_size=arguments.max_batch_size,
+        repository=not arguments.no_repository,
+        untrained=arguments.untrained,
     )
+    report = BuildReport()
+    try:
+        spec, report = build(request, report)
+    except ProductMatchError:
+        if report.checks:
+            sys.stderr.write(table([dataclasses.asdict(check) for check in report.checks], report.notes) + "\n")
+        raise
     checks = [dataclasses.asdict(check) for check in report.checks]
     written = read_report(out)
     sys.stderr.write("\n".join([table(checks, report.notes), *_made(written)]) + "\n")
@@ -241,6 +276,14 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    from ensemble_builder.examination import described, examine
+
+    found = examine(arguments.checkpoint, arguments.text_buckets)
+    _tell(arguments, found, f"{described(found)}\nthis checkpoint can be built")
+    return 0
+
+
+def _contract(arguments: argparse.Namespace) -> int:
     from product_match.repository.generated import stale_files, write_generated
     from product_match.repository.shipped import ENCODER
 
@@ -255,7 +298,7 @@ def _check(arguments: argparse.Namespace) -> int:
     words = "written: " if arguments.write else "differs from the contract: "
     lines = [words + name for name in stale] or ["everything fits the contract"]
     if stale and not arguments.write:
-        lines.append("write them with `ensemble-builder check --write`")
+        lines.append("write them with `ensemble-builder contract --write`")
     _tell(arguments, {"stale": stale, "written": bool(stale and arguments.write)}, "\n".join(lines))
     return 1 if stale and not arguments.write else 0
 

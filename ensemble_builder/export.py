@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import pickle
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +13,7 @@ import onnx
 import torch
 from torch import nn
 
-from ensemble_builder.checkpoint import PICKLED_FILE, Checkpoint
-from ensemble_builder.towers import ATTENTION
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import CheckpointError
 from product_match.contract.models import IMAGE_ENCODER, TEXT_ENCODER, composing_model
 
 logger = logging.getLogger(__name__)
@@ -26,45 +22,6 @@ OPSET: Final = 20
 """The first with Gelu, after LayerNormalization (17); both stay one node each."""
 
 EXTERNAL_BYTES: Final = 1_900_000_000
-
-
-def load_model(checkpoint: Checkpoint) -> Any:
-    """Load the model in FP32, on the CPU, for inference.
-
-    Raises:
-        CheckpointError: Weights and config do not belong together.
-    """
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        model, info = transformers.AutoModel.from_pretrained(
-            checkpoint.directory,
-            dtype=torch.float32,
-            attn_implementation=ATTENTION,
-            local_files_only=True,
-            use_safetensors=checkpoint.has_safetensors,
-            weights_only=True,
-            output_loading_info=True,
-        )
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"checkpoint {checkpoint.directory}: {PICKLED_FILE} holds more than tensors, which may be code and is "
-            "not loaded; if you trust it, load it yourself and save it with `model.save_pretrained(...)`"
-        ) from error
-    except (RuntimeError, ValueError, KeyError, OSError, TypeError) as error:
-        raise CheckpointError(
-            f"checkpoint {checkpoint.directory}: transformers cannot load it "
-            f"({str(error).strip().splitlines()[0]:.300}); config.json and the weights must belong together"
-        ) from error
-    absent = sorted(key for key in info["missing_keys"] if not key.endswith("position_ids"))
-    if absent:
-        raise CheckpointError(
-            f"checkpoint {checkpoint.directory}: the weights lack {len(absent)} tensors of the architecture, "
-            f"such as {', '.join(absent[:3])}; download them again"
-        )
-    return model.eval()
 
 
 def export_image(tower: nn.Module, spec: EncoderSpec) -> onnx.ModelProto:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from ensemble_builder.checkpoint import Checkpoint
-from ensemble_builder.clip import ClipFamily
+from ensemble_builder.clip import ChineseClipFamily, ClipFamily, MetaClip2Family
+from ensemble_builder.dual_encoder import DualEncoderFamily
 from ensemble_builder.family import Family
-from ensemble_builder.siglip import NaflexFamily, Siglip2Family, SiglipFamily
-from product_match.contract.errors import CheckpointError
+from ensemble_builder.formats import refuse_architecture
+from ensemble_builder.siglip import Siglip2Family, SiglipFamily
 
-FAMILIES: Final[tuple[Family, ...]] = (ClipFamily(), NaflexFamily(), Siglip2Family(), SiglipFamily())
+FAMILIES: Final[tuple[Family, ...]] = (
+    ClipFamily(),
+    MetaClip2Family(),
+    ChineseClipFamily(),
+    Siglip2Family(),
+    SiglipFamily(),
+    DualEncoderFamily(),
+)
 
 
 def family_of(checkpoint: Checkpoint) -> Family:
@@ -22,8 +30,4 @@ def family_of(checkpoint: Checkpoint) -> Family:
     for family in FAMILIES:
         if family.accepts(checkpoint):
             return family
-    found = checkpoint.config.get("architectures") or checkpoint.config.get("model_type")
-    known = ", ".join(dict.fromkeys(name for family in FAMILIES for name in family.architectures))
-    raise CheckpointError(
-        f"checkpoint {checkpoint.directory}: config.json names the architecture {found!r}; supported are {known}"
-    )
+    raise refuse_architecture(checkpoint.directory, checkpoint.config)

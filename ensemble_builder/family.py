@@ -1,9 +1,8 @@
-"""What a family of checkpoints is: how text is tokenised, padded and pooled, and how images are resized."""
+"""What a family of checkpoints is: how text is tokenised, padded and pooled, and which towers a model has."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -13,37 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ensemble_builder.checkpoint import Checkpoint
-from product_match.contract.encoder import Interpolation, ResizeMode, SimilarityScales, TextPooling
+from ensemble_builder.image_rules import ImageRules
+from product_match.contract.encoder import SimilarityScales, TextPooling
 from product_match.contract.errors import CheckpointError
 
 SHORT_TEXTS: Final = (8, 16, 32)
 """Bucket lengths before the last. Most queries are 3 to 6 tokens between start and end, and 8 cost half of 16."""
-
-_INTERPOLATION: Final[Mapping[int, Interpolation]] = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
-"""Pillow's numbers of its resampling filters, which preprocessor_config.json holds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageRules:
-    """How the checkpoint wants its images.
-
-    Attributes:
-        image_size_px: Side of the square that the tower takes.
-        resize_mode: As in EncoderSpec.
-        resize_size_px: As in EncoderSpec.
-        interpolation: As in EncoderSpec.
-        mean: One value for each channel, of pixels scaled to 0..1.
-        std: One value for each channel.
-        rescale_factor: What 0..255 is multiplied by.
-    """
-
-    image_size_px: int
-    resize_mode: ResizeMode
-    resize_size_px: int
-    interpolation: Interpolation
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    rescale_factor: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,20 +29,33 @@ class TextRules:
     lowercase_text: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnTokens:
+    """What the checkpoint's own tokenizer makes of a text.
+
+    Attributes:
+        ids: Padded to the context length.
+        end: Where the last token lies that is not padding.
+    """
+
+    ids: list[int]
+    end: int
+
+
 class Family(ABC):
     """One family of checkpoints."""
 
     name: ClassVar[str]
     architectures: ClassVar[tuple[str, ...]]
+    model_types: ClassVar[tuple[str, ...]]
     default_scales: ClassVar[SimilarityScales]
 
     def accepts(self, checkpoint: Checkpoint) -> bool:
         """Say whether `checkpoint` is of this family."""
-        return bool(set(checkpoint.config.get("architectures") or ()) & set(self.architectures))
-
-    @abstractmethod
-    def image_rules(self, checkpoint: Checkpoint) -> ImageRules:
-        """Read how images are resized and normalised."""
+        architectures = checkpoint.config.get("architectures")
+        if not architectures:
+            return checkpoint.config.get("model_type") in self.model_types
+        return bool(set(architectures) & set(self.architectures))
 
     def check_shapes(self, checkpoint: Checkpoint, rules: ImageRules) -> None:
         """Check that the image processor makes what the image tower takes.
@@ -76,7 +63,7 @@ class Family(ABC):
         Raises:
             CheckpointError: The sizes differ.
         """
-        size = (checkpoint.config.get("vision_config") or {}).get("image_size", 224)
+        size = checkpoint.vision_config.get("image_size", 224)
         if size != rules.image_size_px:
             raise CheckpointError(
                 f"checkpoint {checkpoint.directory}: {checkpoint.preprocessor_file} makes images of "
@@ -84,9 +71,30 @@ class Family(ABC):
                 "must belong together"
             )
 
+    def unused_weights(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """Return how the names begin of weights that the embeddings do not depend on, so that they may be missing."""
+        del checkpoint
+        return ()
+
+    def check_tokenizer(self, checkpoint: Checkpoint, tokenizer: Any) -> None:
+        """Check that tokenizer and model agree on where a text ends.
+
+        Raises:
+            CheckpointError: They do not.
+        """
+        del checkpoint, tokenizer
+
     @abstractmethod
-    def text_rules(self, checkpoint: Checkpoint, buckets: tuple[int, ...] | None) -> TextRules:
+    def text_rules(self, checkpoint: Checkpoint, tokenizer: Any, buckets: tuple[int, ...] | None) -> TextRules:
         """Read how text is padded and pooled."""
+
+    def check_model(self, model: Any) -> None:
+        """Check that a loaded model has what the towers take.
+
+        Raises:
+            CheckpointError: It has not.
+        """
+        del model
 
     @abstractmethod
     def towers(self, model: Any, rules: ImageRules) -> tuple[torch.nn.Module, torch.nn.Module]:
@@ -96,10 +104,25 @@ class Family(ABC):
         """Return the length of the model's embeddings."""
         return int(model.text_projection.out_features)
 
-    def own_tokens(self, tokenizer: Any, text: str, context_length: int) -> list[int]:
-        """Return the ids that the checkpoint's own tokenizer gives for `text`, padded to the context length."""
-        ids: list[int] = tokenizer(text, padding="max_length", truncation=True, max_length=context_length).input_ids
-        return ids
+    def end_token(self, model: Any) -> int | None:
+        """Return the id that the model looks for to find the end of a text, or None where it looks for none."""
+        del model
+        return None
+
+    def own_tokens(self, tokenizer: Any, text: str, context_length: int) -> OwnTokens:
+        """Return what the checkpoint's own tokenizer gives for `text`, padded to the context length.
+
+        Control tokens that are spelled in the text are plain text, as in serving.
+        """
+        found = tokenizer(
+            text,
+            padding="max_length",
+            truncation=True,
+            max_length=context_length,
+            return_attention_mask=True,
+            split_special_tokens=True,
+        )
+        return OwnTokens(ids=found.input_ids, end=sum(found.attention_mask) - 1)
 
     def own_values(self, processor: Any, image: Image.Image) -> NDArray[np.float32]:
         """Return the normalised values [3, H, W] that the checkpoint's own processor makes of `image`."""
@@ -111,8 +134,9 @@ class Family(ABC):
         with torch.inference_mode():
             return unit_rows(model.get_image_features(pixel_values=values))
 
-    def reference_texts(self, model: Any, ids: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Return transformers' own embeddings of length 1 for token ids [N, S]."""
+    def reference_texts(self, model: Any, ids: NDArray[np.int32], ends: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return transformers' own embeddings of length 1 for token ids [N, S] whose texts end at `ends` [N, 1]."""
+        del ends
         with torch.inference_mode():
             return unit_rows(model.get_text_features(input_ids=torch.from_numpy(ids.astype(np.int64))))
 
@@ -124,55 +148,11 @@ def unit_rows(features: Any) -> NDArray[np.float32]:
     return result
 
 
-def triple(checkpoint: Checkpoint, field: str) -> tuple[float, float, float]:
-    """Read one number for each channel.
-
-    Raises:
-        CheckpointError: The field does not hold three numbers.
-    """
-    value = checkpoint.preprocessor.get(field)
-    if not isinstance(value, list) or len(value) != 3 or not all(isinstance(v, int | float) for v in value):
-        raise CheckpointError(
-            f"checkpoint {checkpoint.directory}: {checkpoint.preprocessor_file} needs {field} with 3 numbers, "
-            f"got {value!r:.80}"
-        )
-    return float(value[0]), float(value[1]), float(value[2])
+def seen_tokens(ids: NDArray[np.int32], ends: NDArray[np.int32]) -> torch.Tensor:
+    """Return the attention mask [N, S] of rows that end at `ends` [N, 1]."""
+    return torch.from_numpy((np.arange(ids.shape[1])[None, :] <= ends).astype(np.int64))
 
 
-def side(checkpoint: Checkpoint, field: str, value: object) -> int:
-    """Read 224, {"height": 224, "width": 224} or {"shortest_edge": 224}.
-
-    Raises:
-        CheckpointError: It is not one side in pixels.
-    """
-    if isinstance(value, Mapping):
-        sides = {value[key] for key in ("height", "width", "shortest_edge") if key in value}
-        value = sides.pop() if len(sides) == 1 else value
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise CheckpointError(
-            f"checkpoint {checkpoint.directory}: {checkpoint.preprocessor_file} has {field} {value!r:.80}; one side "
-            "in pixels is needed, for square images"
-        )
-    return value
-
-
-def interpolation(checkpoint: Checkpoint, default: int = 3) -> Interpolation:
-    """Read Pillow's resampling filter."""
-    number = checkpoint.preprocessor.get("resample", default)
-    if number not in _INTERPOLATION:
-        raise CheckpointError(
-            f"checkpoint {checkpoint.directory}: {checkpoint.preprocessor_file} has resample {number!r}; "
-            f"known are {', '.join(f'{k} ({v})' for k, v in _INTERPOLATION.items())}"
-        )
-    return _INTERPOLATION[number]
-
-
-def normalisation(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the fields of ImageRules that say how pixels are scaled."""
-    preprocessor = checkpoint.preprocessor
-    plain = not preprocessor.get("do_normalize", True)
-    return {
-        "mean": (0.0, 0.0, 0.0) if plain else triple(checkpoint, "image_mean"),
-        "std": (1.0, 1.0, 1.0) if plain else triple(checkpoint, "image_std"),
-        "rescale_factor": float(preprocessor.get("rescale_factor", 1 / 255)),
-    }
+def with_last(wanted: tuple[int, ...], length: int) -> tuple[int, ...]:
+    """Return the bucket lengths in `wanted` that are below the context length, and that length."""
+    return (*sorted({bucket for bucket in wanted if 2 <= bucket < length}), length)

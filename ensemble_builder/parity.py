@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from ensemble_builder.embeddings import Encoders
-from ensemble_builder.family import Family, ImageRules
+from ensemble_builder.family import Family
+from ensemble_builder.image_rules import ImageRules
 from ensemble_builder.report import BuildReport, Check
 from product_match.contract.encoder import IMAGE_ONNX_FILE, TEXT_ONNX_FILE, EncoderSpec
 from product_match.contract.errors import ParityError
@@ -68,19 +69,23 @@ def sample_pixels(spec: EncoderSpec, count: int, seed: int = 7) -> NDArray[np.ui
     return images
 
 
-def sample_tokens(spec: EncoderSpec, text_config: Any, length: int, count: int) -> dict[str, NDArray[np.int32]]:
+def sample_tokens(
+    spec: EncoderSpec, family: Family, model: Any, length: int, count: int
+) -> dict[str, NDArray[np.int32]]:
     """Return random rows that end at random places, padded to `length`."""
     random = np.random.default_rng(length)
-    vocabulary = int(text_config.vocab_size)
+    vocabulary = int(model.config.text_config.vocab_size)
     ids = random.integers(3, vocabulary, (count, length)).astype(np.int32)
     if spec.text_pooling == "last_token":
         return {"input_ids": ids, "eot_index": np.full((count, 1), length - 1, dtype=np.int32)}
-    end = _end_token(text_config)
-    ids[ids == end] = 3
+    end = family.end_token(model)
+    # Neither the end nor padding comes inside a text: RoBERTa counts positions past padding.
+    ids[(ids == end) | (ids == spec.pad_id)] = 3 if spec.pad_id != 3 else 4
     ends = random.integers(1, length, (count, 1)).astype(np.int32)
     ends[0, 0], ends[-1, 0] = length - 1, 1
     ids[np.arange(length)[None, :] > ends] = spec.pad_id
-    np.put_along_axis(ids, ends.astype(np.int64), end, axis=1)
+    if end is not None:
+        np.put_along_axis(ids, ends.astype(np.int64), end, axis=1)
     return {"input_ids": ids, "eot_index": ends}
 
 
@@ -127,9 +132,10 @@ def check_values(
         image_cosines.append(cosines(found, family.reference_images(model, normalised(pixels, rules))))
         norms.append(np.linalg.norm(found, axis=1))
         for length in spec.text_buckets:
-            tokens = sample_tokens(spec, model.config.text_config, length, count)
+            tokens = sample_tokens(spec, family, model, length, count)
             found = encoders.text(tokens)
-            text_cosines.append(cosines(found, family.reference_texts(model, tokens["input_ids"])))
+            own = family.reference_texts(model, tokens["input_ids"], tokens["eot_index"])
+            text_cosines.append(cosines(found, own))
             norms.append(np.linalg.norm(found, axis=1))
     lengths = np.concatenate(norms)
     checks = [report.at_most("embedding length, largest error", np.abs(lengths - 1).max(), 1e-3, len(lengths))]
@@ -139,12 +145,3 @@ def check_values(
         what = f"{name} against transformers, lowest cosine"
         checks.append(report.at_least(what, values.min(), limit, len(values)))
     refuse_failures(checks)
-
-
-def _end_token(text_config: Any) -> int:
-    """Return the id that ends a text: the greatest of the vocabulary where the config holds CLIP's old value of 2.
-
-    Source: transformers CLIPTextModel.forward, which pools at the greatest id for 2.
-    """
-    end = int(text_config.eos_token_id)
-    return end if end != 2 else int(text_config.vocab_size) - 1

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,15 @@ def sample_photos() -> list[Photo]:
         return _catalogue(shipped_sample() / SAMPLE_PRODUCTS)
     except ConfigError:  # what is built without photos says so in its report
         return []
+
+
+def photos_sha256(photos: Sequence[Photo]) -> str:
+    """Return the SHA-256 over photos, words and labels: what a build was measured on."""
+    digest = hashlib.sha256()
+    for photo in photos:
+        digest.update(photo.path.read_bytes() if photo.path.is_file() else b"")
+        digest.update(f"\n{photo.words}\n{photo.label}\n".encode())
+    return digest.hexdigest()
 
 
 def user_photos(directory: Path, captions: Path | None) -> list[Photo]:

@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ensemble_builder.checkpoint import Checkpoint
 from ensemble_builder.embeddings import Encoders
-from ensemble_builder.family import Family, ImageRules
+from ensemble_builder.family import Family
+from ensemble_builder.image_rules import ImageRules
 from ensemble_builder.parity import COSINE_LIMITS, cosines, refuse_failures
 from ensemble_builder.photos import Photo
 from ensemble_builder.report import BuildReport, Check
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import CheckpointError, ParityError
+from product_match.contract.errors import ParityError
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor
 
@@ -67,8 +67,11 @@ TOKEN_CORPUS: Final = (
     "🙂" * 90,
     "İstanbul ışık",
     "ſtrange ẞ letters",
+    "red dress <|endoftext|> blue shoes <|startoftext|>",
+    "red </s> dress <s> blue <pad> <eos> shoes <bos> <unk>",
+    "[CLS] red dress [SEP] blue [PAD] shoes [MASK] [UNK]",
 )
-"""Unicode of many scripts, emoji, long, empty, mixed case, blanks and punctuation."""
+"""Unicode of many scripts, emoji, long, empty, mixed case, blanks, punctuation and control tokens spelled out."""
 
 
 def check_tokens(
@@ -92,12 +95,15 @@ def check_tokens(
         own = family.own_tokens(tokenizer, text, spec.context_length)
         found = ours.tokenize([text])
         length = found.input_ids.shape[1]
-        same = found.input_ids[0].tolist() == own[:length] and all(token == spec.pad_id for token in own[length:])
+        same = found.input_ids[0].tolist() == own.ids[:length] and all(
+            token == spec.pad_id for token in own.ids[length:]
+        )
         if not same:
-            different.append(f"{text[:40]!r}: {_unlike(found.input_ids[0].tolist(), own)}")
+            different.append(f"{text[:40]!r}: {_unlike(found.input_ids[0].tolist(), own.ids)}")
             continue
         embedding = encoders.text({"input_ids": found.input_ids, "eot_index": found.eot_index})
-        pairs.append((embedding[0], family.reference_texts(model, np.asarray([own], dtype=np.int32))[0]))
+        ids, ends = np.asarray([own.ids], dtype=np.int32), np.asarray([[own.end]], dtype=np.int32)
+        pairs.append((embedding[0], family.reference_texts(model, ids, ends)[0]))
     report.at_most("texts of the corpus with other tokens", len(different), 0, len(TOKEN_CORPUS))
     if different:
         raise ParityError(
@@ -112,25 +118,6 @@ def check_tokens(
 def _unlike(found: Sequence[int], own: Sequence[int]) -> str:
     place = next((n for n, (a, b) in enumerate(zip(found, own, strict=False)) if a != b), min(len(found), len(own)))
     return f"from position {place}, {list(found[place : place + 4])} instead of {list(own[place : place + 4])}"
-
-
-def load_image_processor(checkpoint: Checkpoint) -> Any:
-    """Load the checkpoint's own image processor, in its Pillow form.
-
-    Raises:
-        CheckpointError: transformers cannot make it of preprocessor_config.json.
-    """
-    import transformers
-
-    try:
-        return transformers.AutoImageProcessor.from_pretrained(
-            checkpoint.directory, backend="pil", local_files_only=True
-        )
-    except (ValueError, OSError, KeyError, TypeError, ImportError) as error:
-        raise CheckpointError(
-            f"checkpoint {checkpoint.directory}: transformers cannot make an image processor of "
-            f"{checkpoint.preprocessor_file} ({str(error).strip().splitlines()[0]:.300})"
-        ) from error
 
 
 def check_pixels(

@@ -11,10 +11,21 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from ensemble_builder.checkpoint import Checkpoint
+from ensemble_builder.loading import one_line
 from product_match.contract.errors import CheckpointError
 
 _SPACE: Final = "\N{LOWER ONE EIGHTH BLOCK}"
 """What sentencepiece writes for a space."""
+
+TOKENIZER_FILES: Final = (
+    ("tokenizer.json",),
+    ("vocab.json", "merges.txt"),
+    ("vocab.txt",),
+    ("spiece.model",),
+    ("sentencepiece.bpe.model",),
+    ("tokenizer.model",),
+)
+"""What a tokenizer is made from, one set of files or another."""
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Any:
@@ -25,12 +36,12 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
     """
     import transformers
 
+    _check_files(checkpoint)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.directory, local_files_only=True)
     except Exception as error:  # the tokenizers library raises bare Exception for a damaged tokenizer.json
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(
-            f"checkpoint {checkpoint.directory}: its tokenizer cannot be loaded ({reason:.300}); "
+            f"checkpoint {checkpoint.directory}: its tokenizer cannot be loaded ({one_line(error)}); "
             "tokenizer.json, or the files that it is made from, must be there and whole"
         ) from error
     if tokenizer.pad_token_id is None:
@@ -38,13 +49,42 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
             f"checkpoint {checkpoint.directory}: the tokenizer has no padding token; name one as pad_token in "
             "tokenizer_config.json"
         )
-    vocabulary = (checkpoint.config.get("text_config") or {}).get("vocab_size")
+    vocabulary = checkpoint.text_config.get("vocab_size")
     if vocabulary is not None and len(tokenizer) > vocabulary:
         raise CheckpointError(
             f"checkpoint {checkpoint.directory}: the tokenizer has {len(tokenizer):,} tokens and the text tower "
             f"{vocabulary:,}; tokenizer and weights must belong together"
         )
     return tokenizer
+
+
+def _check_files(checkpoint: Checkpoint) -> None:
+    """Look for the files of a tokenizer: without any, transformers makes an empty one.
+
+    Raises:
+        CheckpointError: They are missing.
+    """
+    have = {path.name for path in checkpoint.directory.iterdir()}
+    if any(have.issuperset(files) for files in TOKENIZER_FILES):
+        return
+    for files in TOKENIZER_FILES:
+        some = have.intersection(files)
+        if some:
+            missing = ", ".join(sorted(set(files) - some))
+            raise CheckpointError(
+                f"checkpoint {checkpoint.directory}: the tokenizer has {', '.join(sorted(some))} and no {missing}; "
+                "download that too"
+            )
+    raise CheckpointError(
+        f"checkpoint {checkpoint.directory}: tokenizer.json is missing, and so is every other file that a tokenizer "
+        f"is made from ({'; '.join(' with '.join(files) for files in TOKENIZER_FILES[1:])}); download it too"
+    )
+
+
+def lowers_text(tokenizer: Any) -> bool:
+    """Say whether a tokenizer lower-cases by itself, as its normaliser tells."""
+    words = "A Red Dress"
+    return bool(tokenizer(words).input_ids == tokenizer(words.lower()).input_ids)
 
 
 def tokenizer_json(checkpoint: Checkpoint, tokenizer: Any) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import bidirectional_mask_function, sdpa_mask
 
 ATTENTION: str = "product_match_export"
 MASKED: float = -1e3
@@ -43,7 +44,32 @@ def export_attention(
     return torch.matmul(torch.softmax(scores, dim=-1), value).transpose(1, 2), None
 
 
+def export_mask(
+    *, mask_function: Any, attention_mask: Tensor | None = None, dtype: torch.dtype = torch.float32, **options: Any
+) -> Tensor:
+    """Return what is added to the scores, for models that make their own mask of a row's attention mask.
+
+    transformers' own mask for such attention holds the least number of FP32, which has no place in FP16.
+
+    Args:
+        mask_function: Which tokens may see which, apart from padding.
+        attention_mask: [N, S], true where a token is no padding.
+        dtype: Of the scores.
+        options: transformers' sizes and offsets.
+
+    Returns:
+        [N, 1, S or 1, S].
+    """
+    if mask_function is bidirectional_mask_function and attention_mask is not None:
+        seen = attention_mask[:, None, None, :]
+    else:
+        options.update(allow_is_bidirectional_skip=False, allow_is_causal_skip=False)
+        seen = sdpa_mask(mask_function=mask_function, attention_mask=attention_mask, **options)
+    return (1 - seen.to(dtype)) * MASKED
+
+
 AttentionInterface.register(ATTENTION, export_attention)
+AttentionMaskInterface.register(ATTENTION, export_mask)
 
 
 def unit(rows: Tensor) -> Tensor:
@@ -97,32 +123,16 @@ class SiglipVisionTower(VisionTower):
         return self.vision(pixel_values=pixels).pooler_output  # type: ignore[no-any-return]
 
 
-class NaflexVisionTower(VisionTower):
-    """SigLIP2 NaFlex on squares of one size: patches are cut here, and positions resized once."""
+class PooledVisionTower(VisionTower):
+    """Any model's own pooled output through the projection."""
 
-    def __init__(
-        self, model: Any, mean: tuple[float, ...], std: tuple[float, ...], rescale: float, image_size: int
-    ) -> None:
+    def __init__(self, model: Any, mean: tuple[float, ...], std: tuple[float, ...], rescale: float) -> None:
         super().__init__(model, mean, std, rescale)
-        embeddings = model.vision_model.embeddings
-        self.patch = embeddings.patch_size
-        self.grid = image_size // self.patch
-        known = embeddings.position_embedding_size
-        with torch.no_grad():
-            positions = embeddings.resize_positional_embeddings(
-                embeddings.position_embedding.weight.reshape(known, known, -1),
-                torch.tensor([[self.grid, self.grid]]),
-                max_length=self.grid**2,
-            )
-        self.register_buffer("positions", positions)
+        self.projection = model.visual_projection
 
     def pooled(self, pixels: Tensor) -> Tensor:
-        """Follow Siglip2VisionModel.forward, where no patch is padding."""
-        cells = pixels.reshape(-1, 3, self.grid, self.patch, self.grid, self.patch).permute(0, 2, 4, 3, 5, 1)
-        patches = cells.reshape(-1, self.grid**2, 3 * self.patch**2)
-        hidden = self.vision.embeddings.patch_embedding(patches) + self.positions
-        hidden = self.vision.encoder(inputs_embeds=hidden, attention_mask=None).last_hidden_state
-        return self.vision.head(self.vision.post_layernorm(hidden), None)  # type: ignore[no-any-return]
+        """Follow VisionTextDualEncoderModel.get_image_features."""
+        return self.projection(self.vision(pixel_values=pixels).pooler_output)  # type: ignore[no-any-return]
 
 
 class TextTower(nn.Module, ABC):
@@ -185,3 +195,34 @@ class SiglipTextTower(TextTower):
     def project(self, rows: Tensor) -> Tensor:
         """SiglipTextModel.head."""
         return self.text.head(rows)  # type: ignore[no-any-return]
+
+
+class MaskedTextTower(nn.Module):
+    """INT32 ids [N, S] and INT32 eot_index [N, 1] to FP32 [N, D] of length 1, for towers that see both ways.
+
+    What follows a text's last token is masked here, so that the bucket it is padded to does not change its embedding.
+    """
+
+    def __init__(self, model: Any, pooling: str) -> None:
+        """Prepare for `pooling`: "pooler" (the model's own pooled output), "first_token" or "mean"."""
+        super().__init__()
+        self.text = model.text_model
+        self.projection = model.text_projection
+        self.pooling = pooling
+
+    def forward(self, input_ids: Tensor, eot_index: Tensor) -> Tensor:
+        """Mask, encode, pool, project."""
+        seen = torch.arange(input_ids.shape[1], dtype=torch.int32)[None, :] <= eot_index
+        output = self.text(input_ids=input_ids.to(torch.int64), attention_mask=seen)
+        return unit(self.projection(pooled_text(output, seen, self.pooling)))
+
+
+def pooled_text(output: Any, seen: Tensor, pooling: str) -> Tensor:
+    """Pool the output of a text model, where `seen` [N, S] tells tokens from padding."""
+    if pooling == "pooler":
+        return output.pooler_output  # type: ignore[no-any-return]
+    hidden: Tensor = output.last_hidden_state
+    if pooling == "first_token":
+        return hidden[:, 0]
+    weights = seen.to(hidden.dtype)[:, :, None]
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)

@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from ensemble_builder.checkpoint import read_safetensors_header
+from ensemble_builder.safetensors_files import read_safetensors_header
 
 SHARED_WEIGHTS_FILE: Final = "weights.safetensors"
 LEAST_BYTES: Final = 256

@@ -12,6 +12,7 @@ An encoder directory is what `ensemble-builder build` leaves behind and what a s
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ TEXT_ONNX_FILE: Final = "text_encoder.onnx"
 
 Interpolation = Literal["bicubic", "bilinear", "lanczos"]
 ResizeMode = Literal["shortest_edge_crop", "squash"]
-TextPooling = Literal["end_of_text", "last_token"]
+TextPooling = Literal["end_of_text", "last_token", "first_token", "mean"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +70,9 @@ class EncoderSpec:
 
     Attributes:
         name: The checkpoint's short name, such as "demo-clip".
-        revision: First 12 hex digits of the SHA-256 over weights, tokenizer and preprocessing: vectors of different
-            revisions never mix.
-        family: "clip", "siglip" or "siglip2".
+        revision: First 12 hex digits of the SHA-256 over weights, tokenizer, preprocessing and, below FP32, the
+            precision: vectors of different revisions never mix.
+        family: "clip", "siglip", "siglip2", "dual", ...: how the builder reads such a checkpoint.
         precision: "fp32", "int8", "fp16", ... of the encoders in the directory.
         image_size_px: Height and width of `pixel_values`.
         resize_mode: "shortest_edge_crop": shortest edge to `resize_size_px`, then a centre crop; "squash": straight
@@ -81,7 +82,8 @@ class EncoderSpec:
         embedding_dim: Length of an embedding.
         text_buckets: Lengths that token rows are padded to, ascending; the last is the context length.
         pad_id: Token id that fills a row.
-        text_pooling: Where the text tower pools; "last_token" encoders have a single bucket.
+        text_pooling: Where the text tower pools: at the last token of a text ("end_of_text"), at the last of the row,
+            padding included ("last_token", with a single bucket), at the first, or the mean of all of a text.
         lowercase_text: True if the checkpoint wants lower-cased text beyond what its tokenizer does.
         scales: How cosines map to scores.
     """
@@ -119,6 +121,15 @@ class EncoderSpec:
     def identity(self) -> str:
         """`name@revision`, which documents, collections and answers carry."""
         return f"{self.name}@{self.revision}"
+
+    def at_precision(self, precision: str) -> EncoderSpec:
+        """Return the declaration of the same encoders in another precision than FP32: others, to a catalogue.
+
+        The same weights give other vectors there, if not by much: a catalogue holds those of one precision, and to
+        serve it with another is a change of encoder.
+        """
+        revision = hashlib.sha256(f"{self.revision}:{precision}".encode()).hexdigest()[:12]
+        return dataclasses.replace(self, precision=precision, revision=revision)
 
     @property
     def context_length(self) -> int:

@@ -82,9 +82,10 @@ class Geometry:
             orientation: EXIF's; the crop is that of the upright photo, which matters where it cannot be centred.
         """
         if self.mode == "squash":
-            return (0.0, 0.0, float(width), float(height))
-        shortest = min(width, height)
-        scaled_width, scaled_height = self.short_px * width // shortest, self.short_px * height // shortest
+            scaled_width = scaled_height = self.short_px
+        else:
+            shortest = min(width, height)
+            scaled_width, scaled_height = self.short_px * width // shortest, self.short_px * height // shortest
         left = _start(scaled_width - self.side_px, from_end=orientation in _FROM_RIGHT)
         top = _start(scaled_height - self.side_px, from_end=orientation in _FROM_BOTTOM)
         step_x, step_y = width / scaled_width, height / scaled_height

@@ -6,6 +6,7 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from tokenizers import Tokenizer
 from product_match.contract import limits
 from product_match.contract.encoder import TOKENIZER_FILE, EncoderSpec
 from product_match.contract.errors import ConfigError, InvalidRequestError
+
+BYTE_ORDER_MARK: Final = "\ufeff"
+"""What some editors and spreadsheets write before the first word; to a tokenizer it is a part of that word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,7 @@ def decode_text(data: bytes) -> str:
             f"text: {len(data):,} bytes, the limit is {limits.MAX_TEXT_BYTES:,}; send the words that matter"
         )
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         raise InvalidRequestError(
             f"text: not UTF-8 (byte 0x{data[error.start]:02x} at position {error.start}); encode it as UTF-8"
@@ -79,6 +83,8 @@ class TextPreprocessor:
         # Truncation keeps the end-of-text token, which the encoder pools at.
         self._tokenizer.enable_truncation(encoder.context_length)
         self._tokenizer.no_padding()
+        # A control token that is spelled in a text is text: as a token it would end the text for the encoder.
+        self._tokenizer.encode_special_tokens = True
         self._encoder = encoder
 
     def tokenize(self, texts: Sequence[str]) -> TokenRows:

@@ -12,7 +12,7 @@ from product_match.contract.encoder import EncoderSpec
 from product_match.contract.models import EnsembleSpec, ModelSpec
 from product_match.contract.tensors import TensorSpec
 
-HEADER: Final = "# Generated from product_match/contract by `ensemble-builder check --write`. Do not edit.\n"
+HEADER: Final = "# Generated from product_match/contract by `ensemble-builder contract --write`. Do not edit.\n"
 
 
 def model_configuration(spec: ModelSpec, variables: Mapping[str, str] | None = None) -> str:

@@ -46,6 +46,7 @@ class Built:
 
 
 def built(checkpoint, out, **options):
+    options = {"untrained": True, **options}
     spec, report = build(BuildRequest(checkpoint=str(checkpoint), out=out, **options))
     return Built(out, spec, report)
 

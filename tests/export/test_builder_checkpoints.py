@@ -14,9 +14,8 @@ import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from ensemble_builder.checkpoint import HUB_FILES, open_checkpoint
-from ensemble_builder.clip import ClipFamily
-from ensemble_builder.export import load_model
-from ensemble_builder.preprocessing_parity import load_image_processor
+from ensemble_builder.image_rules import image_rules, load_image_processor
+from ensemble_builder.loading import load_model
 from product_match.contract.errors import CheckpointError
 
 
@@ -135,20 +134,25 @@ def test_code_in_pickled_weights_is_refused_and_not_run(pickled_checkpoint, tmp_
 
 
 def test_the_image_processor_is_found_where_transformers_5_writes_it(broken_checkpoint):
-    before = ClipFamily().image_rules(open_checkpoint(str(broken_checkpoint)))
+    before = _rules(broken_checkpoint)
     image = transformers.AutoImageProcessor.from_pretrained(broken_checkpoint, backend="pil")
     tokenizer = transformers.AutoTokenizer.from_pretrained(broken_checkpoint)
     (broken_checkpoint / "preprocessor_config.json").unlink()
     transformers.CLIPProcessor(image, tokenizer).save_pretrained(broken_checkpoint)
     assert not (broken_checkpoint / "preprocessor_config.json").exists()
     checkpoint = open_checkpoint(str(broken_checkpoint))
-    assert ClipFamily().image_rules(checkpoint) == before
+    assert _rules(broken_checkpoint) == before
     assert load_image_processor(checkpoint).to_dict() == image.to_dict()
     path = broken_checkpoint / "processor_config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, "image_processor": {**config["image_processor"], "image_std": [1]}}))
-    with pytest.raises(CheckpointError, match=r"processor_config.json needs image_std with 3 numbers, got \[1\]"):
-        ClipFamily().image_rules(open_checkpoint(str(broken_checkpoint)))
+    with pytest.raises(CheckpointError, match=r"processor_config.json .*: image_std is .*; three numbers are needed"):
+        _rules(broken_checkpoint)
+
+
+def _rules(directory):
+    checkpoint = open_checkpoint(str(directory))
+    return image_rules(checkpoint, load_image_processor(checkpoint))
 
 
 def test_a_processor_file_of_the_older_kind_is_left_alone(broken_checkpoint):

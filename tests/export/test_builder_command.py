@@ -17,7 +17,7 @@ from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, ParityError
 
 
-@pytest.mark.parametrize("command", ["build", "engines", "verify", "inspect", "check"])
+@pytest.mark.parametrize("command", ["build", "engines", "verify", "inspect", "check", "contract"])
 def test_help_shows_an_example_of_each_command(capsys, command):
     with pytest.raises(SystemExit) as left:
         main([command, "--help"])
@@ -41,7 +41,7 @@ def test_a_failed_build_exits_with_1_and_says_why(capsys):
 
 
 def test_a_check_outside_a_checkout_says_so(capsys, tmp_path):
-    assert main(["check", "--project", str(tmp_path)]) == 1
+    assert main(["contract", "--project", str(tmp_path)]) == 1
     assert "is not the project's folder, as it has no demo_clip/embedded; run this in" in capsys.readouterr().err
 
 
@@ -76,9 +76,8 @@ def test_inspect_of_another_directory_fails(capsys, tmp_path, clip_copy):
 def test_build_hands_its_options_on_and_prints_the_result(capsys, monkeypatch, clip_encoder, tmp_path):
     asked = []
 
-    def pretend(request):
+    def pretend(request, report):
         asked.append(request)
-        report = BuildReport()
         report.at_least("likeness", 0.99999, 0.9999, 3)
         report.note_figure("worst photo", 0.5, 3)
         report.notes.append("a note")
@@ -141,7 +140,7 @@ def project(tmp_path, clip_encoder):
 
 
 def test_check_finds_what_drifted_and_writes_it_anew(capsys, project):
-    arguments = ["check", "--project", str(project)]
+    arguments = ["contract", "--project", str(project)]
     assert main(arguments) == 1
     assert "differs from the contract: model_repository/retrieval/config.pbtxt" in capsys.readouterr().out
     assert main([*arguments, "--write", "--json"]) == 0
@@ -151,7 +150,7 @@ def test_check_finds_what_drifted_and_writes_it_anew(capsys, project):
 
 
 def test_what_is_committed_fits_the_contract(capsys):
-    assert main(["check"]) == 0
+    assert main(["contract"]) == 0
 
 
 def test_the_shipped_encoders_are_of_the_shipped_checkpoint():
@@ -163,10 +162,13 @@ def test_the_shipped_encoders_are_of_the_shipped_checkpoint():
     assert all(check["passed"] for check in report["checks"])
 
 
-def test_a_parity_error_is_a_failed_build(capsys, monkeypatch):
-    def refuse(request):
+def test_a_build_that_fails_shows_its_figures_and_why(capsys, monkeypatch):
+    def refuse(request, report):
+        report.at_least("likeness", 0.5, 0.9999, 3)
         raise ParityError("values differ")
 
     monkeypatch.setattr(building, "build", refuse)
     assert main(["build", "--checkpoint", "x"]) == 1
-    assert capsys.readouterr().err == "ensemble-builder: values differ\n"
+    words = capsys.readouterr().err
+    assert words.endswith("ensemble-builder: values differ\n")
+    assert "likeness        3    0.5  >= 0.9999  FAILED" in words

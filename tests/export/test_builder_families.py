@@ -41,12 +41,24 @@ def siglip2(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def naflex(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("naflex")
-    return built(checkpoints.naflex_checkpoint(folder / "tiny_naflex"), folder / "encoder", repository=False)
+def dual(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dual")
+    return built(checkpoints.dual_checkpoint(folder / "tiny_dual"), folder / "encoder", repository=False)
 
 
-@pytest.fixture(params=["clip_encoder", "siglip", "siglip2", "naflex"])
+@pytest.fixture(scope="module")
+def metaclip2(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("metaclip2")
+    return built(checkpoints.metaclip2_checkpoint(folder / "tiny_metaclip2"), folder / "encoder", repository=False)
+
+
+@pytest.fixture(scope="module")
+def chinese_clip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chinese_clip")
+    return built(checkpoints.chinese_clip_checkpoint(folder / "tiny_chinese"), folder / "encoder", repository=False)
+
+
+@pytest.fixture(params=["clip_encoder", "siglip", "siglip2", "dual", "metaclip2", "chinese_clip"])
 def encoder(request):
     return request.getfixturevalue(request.param)
 
@@ -138,57 +150,32 @@ def test_siglip2_lowers_the_text_itself(siglip2):
     assert (siglip2.spec.family, siglip2.spec.lowercase_text, siglip2.spec.pad_id) == ("siglip2", True, 0)
 
 
-def test_naflex_is_served_at_its_square_grid(naflex):
-    assert (naflex.spec.family, naflex.spec.image_size_px, naflex.spec.resize_mode) == ("siglip2", 80, "squash")
-    assert naflex.spec.interpolation == "bilinear"
+def test_metaclip2_ends_at_its_own_token_2(metaclip2):
+    spec = metaclip2.spec
+    assert (spec.family, spec.text_pooling, spec.pad_id) == ("metaclip2", "end_of_text", 1)
+    rows = TextPreprocessor(spec, metaclip2.directory).tokenize(["red dress"])
+    assert rows.input_ids[0, rows.eot_index[0, 0]] == 2
 
 
-def test_the_revision_depends_on_weights_tokenizer_and_preprocessing_only(clip_encoder, siglip, siglip2, naflex):
-    assert len({each.spec.revision for each in (clip_encoder, siglip, siglip2, naflex)}) == 4
+def test_chinese_clip_pools_at_its_first_token_and_masks_padding(chinese_clip):
+    spec = chinese_clip.spec
+    assert (spec.family, spec.text_pooling, spec.text_buckets) == ("chinese_clip", "first_token", (8, 16, 32, 52))
+
+
+def test_the_revision_depends_on_weights_tokenizer_and_preprocessing_only(clip_encoder, siglip, siglip2, dual):
+    assert len({each.spec.revision for each in (clip_encoder, siglip, siglip2, dual)}) == 4
     assert all(len(each.spec.revision) == 12 for each in (clip_encoder, siglip))
 
 
-def test_an_unsupported_architecture_is_named(broken_checkpoint):
-    checkpoints.write_json(broken_checkpoint / "config.json", {"architectures": ["AltCLIPModel"]})
-    with pytest.raises(
-        CheckpointError, match=r"architecture \['AltCLIPModel'\]; supported are CLIPModel, Siglip2Model"
-    ):
-        family_of(open_checkpoint(str(broken_checkpoint)))
-
-
 def test_each_family_has_scales_of_its_own_kind():
-    assert {family.name for family in FAMILIES} == {"clip", "siglip", "siglip2"}
+    assert {family.name for family in FAMILIES} == {"clip", "metaclip2", "chinese_clip", "siglip", "siglip2", "dual"}
     assert FAMILIES[0].default_scales != FAMILIES[-1].default_scales
 
 
 def test_siglip_refuses_text_buckets_that_it_cannot_have(tmp_path):
     checkpoint = open_checkpoint(str(checkpoints.siglip_checkpoint(tmp_path)))
     with pytest.raises(CheckpointError, match=r"pools at the last of 64 tokens.*leave --text-buckets out"):
-        family_of(checkpoint).text_rules(checkpoint, (16, 64))
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"image_mean": [0.5]}, r"needs image_mean with 3 numbers, got \[0.5\]"),
-        ({"image_std": None}, r"needs image_std with 3 numbers, got None"),
-        ({"crop_size": {"height": 80, "width": 64}}, r"has crop_size .*one side in pixels is needed"),
-        ({"size": {"shortest_edge": 0}}, r"has size 0; one side in pixels"),
-        ({"resample": 5}, r"has resample 5; known are 1 \(lanczos\)"),
-        ({"crop_size": 64}, r"makes images of 64 pixels, and the image tower in config.json takes 80"),
-    ],
-)
-def test_preprocessing_that_cannot_be_served_is_refused_by_name(clip_checkpoint, tmp_path, changes, words):
-    checkpoint = open_checkpoint(str(checkpoints.clip_checkpoint(tmp_path, **changes)))
-    family = family_of(checkpoint)
-    with pytest.raises(CheckpointError, match=words):
-        family.check_shapes(checkpoint, family.image_rules(checkpoint))
-
-
-def test_clip_without_a_centre_crop_squashes(tmp_path):
-    checkpoint = open_checkpoint(str(checkpoints.clip_checkpoint(tmp_path, do_center_crop=False, do_normalize=False)))
-    rules = family_of(checkpoint).image_rules(checkpoint)
-    assert (rules.resize_mode, rules.mean, rules.std) == ("squash", (0, 0, 0), (1, 1, 1))
+        family_of(checkpoint).text_rules(checkpoint, load_tokenizer(checkpoint), (16, 64))
 
 
 def test_a_damaged_tokenizer_is_refused(broken_checkpoint):

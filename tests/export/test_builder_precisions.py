@@ -14,13 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 from ensemble_builder import embedded_int8
 from ensemble_builder.build import BuildRequest, _Build
 from ensemble_builder.calibration import Histogram, histograms, magnitudes
-from ensemble_builder.checkpoint import open_checkpoint
 from ensemble_builder.embeddings import Encoders
 from ensemble_builder.explicit_quantization import linear_inputs, quantize_linears
 from ensemble_builder.graphs import GraphView
 from ensemble_builder.half_precision import MAGNITUDE_LIMIT, to_half
 from ensemble_builder.parity import cosines
 from ensemble_builder.precisions import Calibration, lower_precision
+from ensemble_builder.preparation import prepare
 from ensemble_builder.report import BuildReport
 from ensemble_builder.retrieval_quality import embed
 from product_match.contract.errors import BuildError
@@ -207,11 +207,11 @@ def test_a_graph_that_is_not_sound_is_refused():
 
 def test_a_lower_precision_without_words_is_refused(clip_checkpoint, clip_encoder, tmp_path):
     request = BuildRequest(checkpoint=str(clip_checkpoint), out=tmp_path / "out", precision="int8")
-    work = _Build(request, open_checkpoint(str(clip_checkpoint)), tmp_path, BuildReport())
+    work = _Build(request, prepare(str(clip_checkpoint)), tmp_path, BuildReport())
     with pytest.raises(
         BuildError, match=r"precision int8 is calibrated on photos and their words, and there are none"
     ):
-        work._lower(None, None, clip_encoder.spec, None, None)
+        work._lower(clip_encoder.spec, None, None)
 
 
 def test_calibration_takes_samples_spread_over_all_photos(clip_samples):

@@ -60,7 +60,7 @@ def test_overlap_and_precision_are_shares():
 
 def test_the_same_embeddings_pass_the_gate():
     full, report = clusters(), BuildReport()
-    check_retrieval(full, full, report, "INT8")
+    check_retrieval(full, full, report, "int8", "tensorrt")
     held = [check for check in report.checks if check.required]
     assert [check.value for check in held] == [1.0, 0.0, 1.0, 0.0]
     assert {check.limit for check in held} == {">= 0.95", "<= 0.01"}
@@ -72,7 +72,7 @@ def test_too_much_noise_is_refused_with_its_figures():
     with pytest.raises(
         PrecisionError, match=r"FP8 loses too much on 60 photos: photo to photos, overlap@10 is 0\.\d+"
     ):
-        check_retrieval(full, lower, BuildReport(), "FP8")
+        check_retrieval(full, lower, BuildReport(), "fp8", "tensorrt")
 
 
 def test_lost_precision_alone_is_refused():
@@ -81,20 +81,21 @@ def test_lost_precision_alone_is_refused():
     images[:6] = full.images[1:7]
     lower = Embedded(images=images, words=None, labels=full.labels)
     with pytest.raises(PrecisionError, match=r"loss in precision@5 is 0\.\d+, must be <= 0.01"):
-        check_retrieval(Embedded(images=full.images, words=None, labels=full.labels), lower, BuildReport(), "INT8")
+        full = Embedded(images=full.images, words=None, labels=full.labels)
+        check_retrieval(full, lower, BuildReport(), "int8", "embedded")
 
 
 def test_photos_without_labels_are_held_to_overlap_only():
     values, report = rows(80), BuildReport()
     same = Embedded(images=values, words=None, labels=("",) * 80)
-    check_retrieval(same, same, report, "INT8")
+    check_retrieval(same, same, report, "int8", "tensorrt")
     assert [check.name for check in report.checks if check.required] == ["photo to photos, overlap@10"]
 
 
 def test_a_handful_of_photos_is_too_few_for_the_gate():
     few = Embedded(images=rows(12), words=None, labels=("",) * 12)
     with pytest.raises(PrecisionError, match=r"measured on at least 50 photos, got 12; give a folder with --photos"):
-        check_retrieval(few, few, BuildReport(), "INT8")
+        check_retrieval(few, few, BuildReport(), "int8", "tensorrt")
 
 
 def test_scales_run_from_unrelated_pairs_to_the_best_pairs():

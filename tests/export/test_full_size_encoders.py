@@ -21,9 +21,9 @@ from ensemble_builder.clip import ClipFamily
 from ensemble_builder.embeddings import Encoders
 from ensemble_builder.explicit_quantization import linear_inputs, quantize_linears
 from ensemble_builder.export import export_image, export_text, save
-from ensemble_builder.family import ImageRules
 from ensemble_builder.graphs import GraphView
 from ensemble_builder.half_precision import to_half
+from ensemble_builder.image_rules import ImageRules
 from ensemble_builder.parity import cosines, normalised, sample_pixels, sample_tokens
 from ensemble_builder.photos import sample_photos
 from ensemble_builder.towers import ATTENTION
@@ -73,11 +73,11 @@ def exported(name, directory):
     save(export_image(image, spec), directory / "image_encoder.onnx")
     save(export_text(text, spec), directory / "text_encoder.onnx")
     model.set_attn_implementation("sdpa")
-    pixels, tokens = sample_pixels(spec, 2), sample_tokens(spec, config.text_config, 16, 3)
+    pixels, tokens = sample_pixels(spec, 2), sample_tokens(spec, FAMILY, model, 16, 3)
     encoders = Encoders.load(directory)
     found = (
         cosines(encoders.image({"pixel_values": pixels}), FAMILY.reference_images(model, normalised(pixels, RULES))),
-        cosines(encoders.text(tokens), FAMILY.reference_texts(model, tokens["input_ids"])),
+        cosines(encoders.text(tokens), FAMILY.reference_texts(model, tokens["input_ids"], tokens["eot_index"])),
     )
     del model, image, text, encoders
     gc.collect()

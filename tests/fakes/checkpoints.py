@@ -120,6 +120,14 @@ def clip_checkpoint(directory: Path, config: transformers.CLIPConfig | None = No
     return directory
 
 
+def with_preprocessor(source: Path, directory: Path, **changes: Any) -> Path:
+    """Copy a checkpoint and change what its preprocessor_config.json says."""
+    shutil.copytree(source, directory)
+    path = directory / "preprocessor_config.json"
+    write_json(path, {**json.loads(path.read_text(encoding="utf-8")), **changes})
+    return directory
+
+
 def _siglip_towers(image: int, patch: int, vocabulary: int) -> dict[str, Any]:
     common = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     return {
@@ -222,27 +230,117 @@ def siglip2_checkpoint(directory: Path) -> Path:
     return directory
 
 
-def naflex_checkpoint(directory: Path) -> Path:
-    """Write a SigLIP2 NaFlex checkpoint of at most 25 patches of 16 pixels."""
-    torch.manual_seed(4)
-    towers = _siglip_towers(80, 16, 1000)
-    del towers["vision_config"]["image_size"]
-    towers["vision_config"]["num_patches"] = 25
-    _save(transformers.Siglip2Model(transformers.Siglip2Config(**towers)), directory)
+def dual_checkpoint(
+    directory: Path,
+    vision: transformers.PreTrainedConfig | None = None,
+    text: transformers.PreTrainedConfig | None = None,
+    *,
+    size: int = 80,
+    **config: Any,
+) -> Path:
+    """Write a VisionTextDualEncoderModel: a ViT and a BERT with a WordPiece tokenizer of the sample's words."""
+    common = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    vision = vision or transformers.ViTConfig(**common, image_size=size, patch_size=16)
+    text = text or transformers.BertConfig(**common, vocab_size=800)
+    torch.manual_seed(5)
+    both = transformers.VisionTextDualEncoderConfig.from_vision_text_configs(
+        vision, text, projection_dim=40, **config
+    )
+    _save(transformers.VisionTextDualEncoderModel(both), directory)
     write_json(
         directory / "preprocessor_config.json",
         {
-            "image_processor_type": "Siglip2ImageProcessor",
-            "do_resize": True,
-            "do_rescale": True,
-            "do_normalize": True,
-            "rescale_factor": 1 / 255,
-            "resample": 2,
+            "image_processor_type": "CLIPImageProcessor",
+            "size": {"shortest_edge": size},
+            "crop_size": {"height": size, "width": size},
             "image_mean": [0.5, 0.5, 0.5],
             "image_std": [0.5, 0.5, 0.5],
-            "max_num_patches": 25,
-            "patch_size": 16,
         },
     )
-    _gemma_tokenizer(directory)
+    _word_pieces(directory, int(text.vocab_size))
+    return directory
+
+
+def _word_pieces(directory: Path, size: int) -> None:
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator(sample_words(), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.save(str(directory / "tokenizer.json"))
+    write_json(
+        directory / "tokenizer_config.json",
+        {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": True,
+            "model_max_length": 512,
+            "cls_token": "[CLS]",
+            "sep_token": "[SEP]",
+            "pad_token": "[PAD]",
+            "unk_token": "[UNK]",
+            "mask_token": "[MASK]",
+        },
+    )
+
+
+def chinese_clip_checkpoint(directory: Path) -> Path:
+    """Write a ChineseCLIPModel with a WordPiece tokenizer."""
+    common = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.ChineseCLIPConfig(
+        text_config={**common, "vocab_size": 800},
+        vision_config={**common, "image_size": 80, "patch_size": 16},
+        projection_dim=40,
+    )
+    torch.manual_seed(6)
+    _save(transformers.ChineseCLIPModel(config), directory)
+    write_json(
+        directory / "preprocessor_config.json",
+        {"image_processor_type": "ChineseCLIPImageProcessor", "size": {"height": 80, "width": 80}, "crop_size": 80},
+    )
+    _word_pieces(directory, 800)
+    return directory
+
+
+def metaclip2_checkpoint(directory: Path) -> Path:
+    """Write a MetaClip2Model with a tokenizer of XLM-V's kind: <s>, text, </s> of id 2."""
+    common = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    special = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+    config = transformers.MetaClip2Config(
+        text_config={**common, **special, "vocab_size": 900, "projection_dim": 40},
+        vision_config={**common, "image_size": 80, "patch_size": 16, "projection_dim": 40},
+        projection_dim=40,
+    )
+    torch.manual_seed(7)
+    _save(transformers.MetaClip2Model(config), directory)
+    write_json(
+        directory / "preprocessor_config.json",
+        {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 80}, "crop_size": 80},
+    )
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokens = ["<s>", "<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(vocab_size=600, special_tokens=tokens, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(sample_words(), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    tokenizer.save(str(directory / "tokenizer.json"))
+    write_json(
+        directory / "tokenizer_config.json",
+        {
+            "tokenizer_class": "XLMRobertaTokenizer",
+            "model_max_length": 77,
+            "bos_token": "<s>",
+            "cls_token": "<s>",
+            "eos_token": "</s>",
+            "sep_token": "</s>",
+            "pad_token": "<pad>",
+            "unk_token": "<unk>",
+        },
+    )
     return directory
