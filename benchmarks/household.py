@@ -100,7 +100,8 @@ NOT_CARRIED: Final = (
     "camera, football, dress, jeans, toothpaste, shampoo, necklace, smartphone case, printer ink, bicycle, tennis "
     "racket, cat litter, headphones, lipstick, sunscreen, whiskey, cheese, screwdriver, drill, lawn mower, "
     "fishing rod, skateboard, perfume, hair dryer, baby stroller, car tyre, video game, keyboard, violin, "
-    "sneakers, hoodie, red dress, gift card, backpack, watch, swimming goggles, yoga leggings, protein powder, coffee beans, olive oil"
+    "sneakers, hoodie, red dress, gift card, backpack, watch, swimming goggles, "
+    "yoga leggings, protein powder, coffee beans, olive oil"
 )
 
 

@@ -1,4 +1,4 @@
-"""The options of a match. Generated from product_match/contract by `ensemble-builder contract --write`. Do not edit."""
+"""The options of a match, generated from the contract by `ensemble-builder contract --write`. Do not edit."""
 
 from __future__ import annotations
 

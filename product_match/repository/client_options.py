@@ -8,7 +8,7 @@ from typing import Final
 from product_match.contract.options import MATCH_OPTIONS, OptionSpec, OptionType
 
 _HEAD: Final = '''\
-"""The options of a match. Generated from product_match/contract by `ensemble-builder contract --write`. Do not edit."""
+"""The options of a match, generated from the contract by `ensemble-builder contract --write`. Do not edit."""
 
 from __future__ import annotations
 

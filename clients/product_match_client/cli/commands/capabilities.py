@@ -28,8 +28,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.json(found)
         return 0
     console.table(
-        tuple(Column(title=title) for title in ("option", "type", "range"))
-        + (Column(title="meaning", elastic=True),),
+        (*(Column(title=title) for title in ("option", "type", "range")), Column(title="meaning", elastic=True)),
         [(option["name"], option["type"], _range(option), option["meaning"]) for option in found["options"]],
     )
     console.table(
