@@ -62,7 +62,9 @@ def examples(path: Path, url: str) -> Examples:
                     found = match.explain or {}
                     evidence = WordEvidence(**found["words"])
                     if not evidence.identified:
-                        features.append(word_features(evidence, found["similarity"].get("text", 0.0)))
+                        features.append(
+                            word_features(evidence, found["similarity"].get("text", 0.0), match.rank == 1)
+                        )
                         accepted.append(match.product_id in query.accept)
     return Examples(str(path), np.asarray(features), np.asarray(accepted))
 

@@ -35,8 +35,8 @@ WEAK_FROM: Final = 0.2
 LEADING: Final = 3
 """Matches of which the most confident decides over the outcome: the first may be beside the point, the second not."""
 
-WORDS_MAP: Final = LogisticMap(weights=(2.0, 2.2, 2.0, -2.5, 1.0), bias=-1.8)
-"""Log-odds from `_word_features`."""
+WORDS_MAP: Final = LogisticMap(weights=(0.62, 0.2, 0.26, -0.97, 1.0, 0.57, 2.95, 1.74), bias=-3.33)
+"""Log-odds from `word_features`."""
 
 SIMILARITY_MAP: Final = LogisticMap(weights=(9.0,), bias=-5.4)
 """Log-odds from a scaled similarity alone, where a catalogue is too small for a fit, or a product has no words."""
@@ -66,7 +66,9 @@ class Assessor:
         self._scales = scales
         self._words_of = lru_cache(maxsize=_CACHED_PRODUCTS)(lambda data: product_words(analyser, orjson.loads(data)))
 
-    def assess(self, row: RowQuery, parts: Parts, product: bytes, statistics: CatalogueStatistics) -> Assessment:
+    def assess(
+        self, row: RowQuery, parts: Parts, product: bytes, statistics: CatalogueStatistics, *, leads: bool
+    ) -> Assessment:
         """Assess one match.
 
         Args:
@@ -74,17 +76,20 @@ class Assessor:
             parts: What the searches said of the product.
             product: The product's JSON.
             statistics: Of its catalogue.
+            leads: Whether it is the first match: that nothing fits better says something too.
         """
         evidence = None
         log_odds = 0.0
         if TEXT in row.sides:
-            words, evidence = self._word_log_odds(row, parts, product)
+            words, evidence = self._word_log_odds(row, parts, product, leads)
             log_odds += row.shares[TEXT] * words
         if IMAGE in row.sides:
             log_odds += row.shares[IMAGE] * self._photo_log_odds(row, parts, statistics)
         return Assessment(probability_of(log_odds), evidence)
 
-    def _word_log_odds(self, row: RowQuery, parts: Parts, product: bytes) -> tuple[float, WordEvidence | None]:
+    def _word_log_odds(
+        self, row: RowQuery, parts: Parts, product: bytes, leads: bool
+    ) -> tuple[float, WordEvidence | None]:
         similarity = parts.text if parts.text is not None else parts.photo
         if row.words is None:
             return SIMILARITY_MAP.log_odds_of((similarity or 0.0,)), None
@@ -94,7 +99,7 @@ class Assessor:
             return IDENTIFIED_LOG_ODDS, evidence
         if not held.all and similarity is not None:
             return SIMILARITY_MAP.log_odds_of((similarity,)), evidence
-        return WORDS_MAP.log_odds_of(word_features(evidence, similarity or 0.0)), evidence
+        return WORDS_MAP.log_odds_of(word_features(evidence, similarity or 0.0, leads)), evidence
 
     def _photo_log_odds(self, row: RowQuery, parts: Parts, statistics: CatalogueStatistics) -> float:
         similarity = parts.photo if parts.photo is not None else 0.0
@@ -107,9 +112,17 @@ class Assessor:
         return float(statistics.image_fit.log_odds(features)[0])
 
 
-def word_features(evidence: WordEvidence, similarity: float) -> tuple[float, ...]:
-    """Return what `WORDS_MAP` weighs: held, head, similarity, missing, complete."""
-    return (evidence.held, evidence.head, similarity, evidence.missing, float(evidence.missing == 0.0))
+def word_features(evidence: WordEvidence, similarity: float, leads: bool) -> tuple[float, ...]:
+    """Return what `WORDS_MAP` weighs, of a match of scaled similarity `similarity`; `leads` says that it is the first.
+
+    What of the words the product has, whether it is what was asked for, similarity, what is missing, whether nothing
+    is, similarity where words are missing (the vectors alone speak then), being all that was asked for, and leading.
+    """
+    complete = float(evidence.missing == 0.0)
+    return (
+        *(evidence.held, evidence.head, similarity, evidence.missing, complete),
+        *(similarity * evidence.missing, evidence.head * complete, float(leads)),
+    )
 
 
 def outcome_of(confidences: list[float]) -> str:

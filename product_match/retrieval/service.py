@@ -142,9 +142,9 @@ class RetrievalService:
     ) -> list[Match]:
         there = [(id_, score) for id_, score in ranked.ranking if id_ in held][: ranked.row.top_k]
         matches = []
-        for id_, score in there:
+        for place, (id_, score) in enumerate(there):
             product, parts = held[id_], ranked.found.parts[id_]
-            assessed = self._assessor.assess(ranked.row, parts, product.json, statistics)
+            assessed = self._assessor.assess(ranked.row, parts, product.json, statistics, leads=place == 0)
             matches.append(Match(product, score, assessed.confidence, parts, assessed.words))
         return matches
 
