@@ -70,7 +70,9 @@ def test_what_nobody_foresaw_in_one_photo_leaves_the_batch_alone(photo_server, e
 
 def test_a_broken_palette_is_a_400_of_its_own(photo_server):
     case = (Path(__file__).parents[1] / "cases" / "photos" / "palette-without-plte.png").read_bytes()
-    responses = photo_server.execute([photo_request(photos.jpeg()), photo_request(case), photo_request(photos.jpeg())])
+    responses = photo_server.execute(
+        [photo_request(photos.jpeg()), photo_request(case), photo_request(photos.jpeg())]
+    )
     assert [response.has_error() for response in responses] == [False, True, False]
     assert responses[1].error().code() == pb_utils.TritonError.INVALID_ARG
     assert "the PNG data is damaged or cut short (no palette)" in message(responses[1])
