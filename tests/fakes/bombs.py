@@ -27,7 +27,7 @@ def repeated_scans(width: int, height: int, count: int) -> bytes:
 
 
 def separate_scans(count: int) -> bytes:
-    """A baseline JPEG whose components come in scans of their own, repeated: it is collected like a progressive one."""
+    """A baseline JPEG whose components come in scans of their own, repeated: all of them are collected."""
     data = photos.encoded(Image.new("RGB", (3000, 3000)), "JPEG", quality=10)
     scan = data.index(b"\xff\xda")
     one = b"\xff\xda\0\x08\1\1\0\0\x3f\0" + data[scan + 14 : -2]

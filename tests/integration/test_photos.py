@@ -1,4 +1,4 @@
-"""Photos that ask for much, on a live server: refused at once, in flat memory; good requests are answered meanwhile."""
+"""Photos that ask for much, on a live server: refused at once, in flat memory, and good requests go on meanwhile."""
 
 from __future__ import annotations
 
