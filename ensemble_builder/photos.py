@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from product_match.contract.errors import BuildError, ConfigError
+from product_match.contract.photo_files import PHOTO_SUFFIXES
 from product_match.contract.products import product_words
 from product_match.repository.shipped import shipped_sample
 
 logger = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 SAMPLE_PRODUCTS: Final = "products.jsonl"
 
 
@@ -59,7 +59,7 @@ def user_photos(directory: Path, captions: Path | None) -> list[Photo]:
         BuildError: No photo, or a captions file that does not fit.
     """
     if captions is None:
-        paths = sorted(path for path in directory.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+        paths = sorted(path for path in directory.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
         photos = [Photo(path=path, words="", label="") for path in paths]
     elif captions.suffix == ".csv":
         photos = list(_table(captions, directory))

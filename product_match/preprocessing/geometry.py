@@ -103,7 +103,7 @@ class Geometry:
         resampling = _FILTERS[self.interpolation]
         if prepare is None:
             return image.resize(size, resampling, box=box)
-        # Pillow resamples rows first, rounds, then columns: the same is done here, the rows band by band.
+        # Rows first, then columns, as Pillow does of all but tall photos.
         left, top, right, bottom = box
         margin = math.ceil(_SUPPORT[self.interpolation] * max(1.0, (bottom - top) / self.side_px)) + 1
         first, last = max(0, math.floor(top) - margin), min(image.height, math.ceil(bottom) + margin)

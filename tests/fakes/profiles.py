@@ -46,7 +46,11 @@ def _rgb(name: str, primaries: list[tuple[float, float]], white: tuple[float, fl
     matrix = columns * np.linalg.solve(columns, xyz(*white))
     cones = (_BRADFORD @ _D50) / (_BRADFORD @ xyz(*white))
     adapted = np.linalg.inv(_BRADFORD) @ np.diag(cones) @ _BRADFORD @ matrix
-    tags = {b"desc": _text(name), b"cprt": b"text" + bytes(4) + b"none\0", b"wtpt": b"XYZ " + bytes(4) + _fixed(*_D50)}
+    tags = {
+        b"desc": _text(name),
+        b"cprt": b"text" + bytes(4) + b"none\0",
+        b"wtpt": b"XYZ " + bytes(4) + _fixed(*_D50),
+    }
     for letter, column in zip("rgb", adapted.T, strict=True):
         tags[f"{letter}XYZ".encode()] = b"XYZ " + bytes(4) + _fixed(*column)
         tags[f"{letter}TRC".encode()] = _curve(gamma)

@@ -15,7 +15,7 @@ from product_match.contract import products
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ProductMatchError
 from product_match.contract.filters import OPERATORS, parse_filter
-from product_match.contract.options import ALL_OPTIONS, OptionType
+from product_match.contract.options import ALL_OPTIONS, OptionSpec, OptionType
 from product_match.contract.products import FILTER_FIELDS, FieldType
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
@@ -129,11 +129,17 @@ _option_values = {
     OptionType.NAMES: st.sampled_from(["name", "name,price", "-", "a,,b"]),
     OptionType.JSON: _filters.map(json.dumps),
 }
+
+
+def _value(option: OptionSpec) -> st.SearchStrategy[Any]:
+    return st.sampled_from(option.choices) if option.choices else _option_values[option.type]
+
+
 _options = st.fixed_dictionaries(
     {},
     optional={
-        **{option.name: st.one_of(_option_values[option.type], _json) for option in ALL_OPTIONS},
-        **{option.name.upper().replace("_", "-"): _option_values[option.type].map(str) for option in ALL_OPTIONS[:3]},
+        **{option.name: st.one_of(_value(option), _json) for option in ALL_OPTIONS},
+        **{option.name.upper().replace("_", "-"): _value(option).map(str) for option in ALL_OPTIONS[:3]},
     },
 )
 

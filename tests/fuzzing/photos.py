@@ -1,4 +1,4 @@
-"""Photos for the fuzzer: whole ones of every format and the cases that went wrong, then bytes changed, moved and cut."""
+"""Photos for the fuzzer: whole ones of every format and the cases that went wrong, bytes changed, moved and cut."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import concurrent.futures
 import json
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -18,7 +19,12 @@ pytestmark = pytest.mark.triton
 
 PRODUCT = sample_products()[1]
 PHOTO = (SAMPLE / PRODUCT["image"]).read_bytes()
+CASES = Path(__file__).parents[1] / "cases" / "photos"
 NOTHING = {"image_bytes": [b""], "query_text": [b""]}
+
+
+def case(name):
+    return (CASES / name).read_bytes()
 
 
 def good_photo(server):
@@ -48,7 +54,13 @@ def refused(server, model, tensors, **parameters):
 
 
 BAD_PHOTOS = {
-    "not an image": (b"<html>not found</html>", "not a photo in a known format; send a JPEG"),
+    "not an image": (b"\x01\x02\x03 nothing", "not a photo in a known format; send a JPEG"),
+    "a web page": (b"<html>not found</html>", "a web page (HTML), which is not read; send the bytes of the photo"),
+    "a broken palette": (case("palette-without-plte.png"), "the PNG data is damaged or cut short (no palette)"),
+    "a huge tile": (case("tile-24000.tiff"), "a TIFF with 1 tiles of 24000 x 24000, which are more than"),
+    "too many scans": (case("scan-repeated-300-times.jpg"), "scans of 1,960,000 pixels, the limit is 100"),
+    "missing rows": (case("rows-24-of-60.png"), "the PNG data is damaged or cut short (rows are missing)"),
+    "a damaged tiff": (photos.encoded(photos.gradient(), "TIFF")[:900], "the TIFF data is damaged or cut short"),
     "truncated": (photos.truncated_jpeg(), "damaged or cut short"),
     "one pixel": (photos.encoded(Image.new("RGB", (1, 1))), "1 x 1 pixels, each side must be at least 8"),
     "too many pixels": (photos.huge_png(), "400,000,000 pixels, the limit is 50,000,000; scale it down"),
@@ -70,6 +82,9 @@ UNUSUAL_PHOTOS = {
     "palette png": photos.encoded(photos.gradient(mode="P"), "PNG"),
     "turned by exif": photos.turned_jpeg(6),
     "webp": photos.encoded(photos.gradient(), "WEBP"),
+    "avif": case("plain.avif"),
+    "heic": case("plain.heic"),
+    "turned tiff": case("orientation-6.tiff"),
 }
 
 

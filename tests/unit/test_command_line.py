@@ -242,6 +242,16 @@ def test_a_load_is_summed_up_in_words_for_a_person(shop, tmp_path):
     assert "index" in err
 
 
+def test_a_folder_says_what_it_leaves_out(shop, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a.jpg", "b.jfif", "c.svg"):
+        (folder / name).write_bytes(name.encode())
+    code, out, err = shop.run("index", "folder")
+    assert (code, json.loads(out)["created"]) == (0, 2)
+    assert "folder: left out 1 files that are no photos by their suffix (1 .svg); read are .apng, .avif" in err
+
+
 def test_rejects_are_kept_and_can_be_loaded_again(shop, tmp_path):
     shop.server.refuse["2"] = (400, "image: not a photo")
     with (tmp_path / "products.jsonl").open("a") as file:

@@ -242,6 +242,22 @@ def test_a_folder_of_images_gives_file_names_as_ids(tmp_path):
     assert records[1].raw == {"id": "a", "image": "a.png"}
 
 
+def test_a_folder_says_what_it_leaves_out(tmp_path):
+    photo_files(tmp_path, "a.jpg", "b.AVIF", "c.heic", "d.jfif", "e.HEIF", ".hidden.txt", ".cache/x.txt")
+    source = open_source(str(tmp_path))
+    assert source.count() == 5
+    assert source.left_out() == ""
+    photo_files(tmp_path, "drawing.svg", "other.SVG", "sub/list.pdf", "sub/README")
+    assert source.count() == 5
+    words = (
+        f"{tmp_path}: left out 4 files that are no photos by their suffix (2 .svg, 1 .pdf, 1 without a suffix); read"
+    )
+    assert source.left_out().startswith(words)
+    assert ".avif, .bmp" in source.left_out()
+    photo_files(tmp_path, *(f"x.{letter}" for letter in "abcdefghij"))
+    assert ", and others); read are" in source.left_out()
+
+
 def photo_files(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

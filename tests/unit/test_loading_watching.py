@@ -329,11 +329,12 @@ def test_the_command_follows_a_folder_until_it_is_interrupted(tmp_path, monkeypa
     assert (reject["record"], reject["directory"]) == ({"id": "bad", "image": "bad.jpg"}, str(folder))
 
 
-def test_what_is_gone_from_the_catalogue_already_is_no_trouble(tmp_path, monkeypatch):
+def test_what_is_gone_from_the_catalogue_already_is_no_trouble(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with product_server() as (server, url):
         steps = []
         (tmp_path / "a.jpg").write_bytes(b"photo")
+        (tmp_path / "a.pdf").write_bytes(b"document")
 
         def sleep(seconds):
             steps.append(seconds)
@@ -346,6 +347,7 @@ def test_what_is_gone_from_the_catalogue_already_is_no_trouble(tmp_path, monkeyp
         monkeypatch.setattr(watching, "pause", sleep)
         assert main(["index", "--watch", ".", "--url", url]) == 0
         assert json.loads((tmp_path / JOURNAL_FILE).read_text().splitlines()[-1]) == {"name": "a.jpg", "gone": True}
+        assert "left out 1 files that are no photos by their suffix (1 .pdf)" in capsys.readouterr().err
 
 
 def test_a_watch_needs_a_folder(tmp_path, capsys):

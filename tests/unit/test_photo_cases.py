@@ -52,7 +52,9 @@ def test_heic_is_read_and_turned_once(preprocessor):
 
 def test_heic_is_refused_with_words_where_its_library_is_missing(preprocessor, monkeypatch):
     monkeypatch.setattr(heif, "reads_heic", lambda: False)
-    with pytest.raises(InvalidRequestError, match="a HEIC photo, which this server is not set up to read; send it as"):
+    with pytest.raises(
+        InvalidRequestError, match="a HEIC photo, which this server is not set up to read; send it as"
+    ):
         preprocessor.pixels(case("plain.heic"))
 
 

@@ -68,7 +68,9 @@ def test_the_colour_key_of_16_bit_rgb_is_told_by_all_its_bits(preprocessor, key)
     assert flat(preprocessor, rgb16_png(beside, transparent)) == [value >> 8 for value in beside]
 
 
-@pytest.mark.parametrize(("depth", "value", "byte"), [(1, 1, 0xFF), (1, 0, 0), (2, 2, 0xAA), (4, 9, 0x99), (8, 77, 77)])
+@pytest.mark.parametrize(
+    ("depth", "value", "byte"), [(1, 1, 0xFF), (1, 0, 0), (2, 2, 0xAA), (4, 9, 0x99), (8, 77, 77)]
+)
 def test_the_colour_key_of_few_bits_is_white(preprocessor, depth, value, byte):
     shown = value * 255 // (2**depth - 1)
     other = photos.chunk(b"tRNS", struct.pack(">H", value ^ 1))
@@ -100,7 +102,13 @@ def tiff(samples, photometric=1, order="<", bits=None, **tags):
     height, width, count = array.shape
     size = array.dtype.itemsize * 8 if bits is None else bits
     body = array.astype(array.dtype.newbyteorder(order)).tobytes() if bits is None else pack_12(array[..., 0])
-    entries = {256: (4, [width]), 257: (4, [height]), 258: (3, [size] * count), 259: (3, [1]), 262: (3, [photometric])}
+    entries = {
+        256: (4, [width]),
+        257: (4, [height]),
+        258: (3, [size] * count),
+        259: (3, [1]),
+        262: (3, [photometric]),
+    }
     entries |= {277: (3, [count]), 278: (4, [height]), 279: (4, [len(body)])}
     entries |= {int(name[1:]): value for name, value in tags.items()}
     start = 8 + len(body)
@@ -161,7 +169,10 @@ def test_12_bit_tiffs_are_scaled(preprocessor):
         (tiff(full(7, np.uint8), t339=(3, [2])), "image: samples with a sign; save it with unsigned samples"),
         (tiff(full(0.5, np.float32), t339=(3, [3])), "image: 32-bit floating-point samples; save it with 8 or 16"),
         (tiff(full(7, np.uint8, 3), 8), "image: a TIFF in L*a*b* colours, which are not read; save it as RGB"),
-        (tiff(full(7, np.uint8), 32_803), "the TIFF data is damaged or cut short (its header makes no sense, or is of"),
+        (
+            tiff(full(7, np.uint8), 32_803),
+            "the TIFF data is damaged or cut short (its header makes no sense, or is of",
+        ),
     ],
 )
 def test_samples_that_cannot_be_scaled_are_refused(preprocessor, data, words):
@@ -172,7 +183,9 @@ def test_samples_that_cannot_be_scaled_are_refused(preprocessor, data, words):
 
 def test_a_mode_that_no_format_gives_is_refused_too():
     header = type("Header", (), {"frame": None, "key": (), "depth": 16, "inverted": False})()
-    with pytest.raises(InvalidRequestError, match="image: samples of kind I; save it with 8 or 16 bits a sample, as RGB"):
+    with pytest.raises(
+        InvalidRequestError, match="image: samples of kind I; save it with 8 or 16 bits a sample, as RGB"
+    ):
         colours.preparation(Image.new("I", (8, 8)), header)
 
 

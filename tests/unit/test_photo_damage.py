@@ -11,7 +11,7 @@ from PIL import Image, TiffImagePlugin, TiffTags
 
 from product_match.contract.errors import InvalidRequestError
 from product_match.preprocessing.images import ImagePreprocessor
-from tests.fakes import photos
+from tests.fakes import bombs, photos
 from tests.fakes.encoders import encoder_spec
 from tests.unit.test_photo_cases import case
 
@@ -253,7 +253,7 @@ def test_a_gif_whose_picture_ends_early_is_refused(preprocessor, interlace, colo
     data = photos.encoded(image, "GIF", interlace=interlace)
     short = photos.encoded(image.crop((0, 0, 64, 24)), "GIF", interlace=interlace)
     place = short.index(b",\0\0\0\0") + 7
-    cut = short[: place] + struct.pack("<H", 48) + short[place + 2 :]
+    cut = short[:place] + struct.pack("<H", 48) + short[place + 2 :]
     cut = cut[:8] + struct.pack("<H", 48) + cut[10:]
     preprocessor.pixels(data)
     assert "the GIF data is damaged or cut short (image file is truncated" in refusal(preprocessor, cut)
@@ -385,3 +385,8 @@ def test_further_pictures_and_metadata_of_a_tiff_do_not_matter(preprocessor):
         broken = bytearray(with_tag(whole, 700, 4, 1, 2**32 - 1))
         struct.pack_into("<H", broken, tiff_tags(whole)[700], tag)
         assert np.array_equal(preprocessor.pixels(bytes(broken)), preprocessor.pixels(whole))
+
+
+def test_tiles_need_a_size(preprocessor):
+    data = bombs.wide_tiff(64, 48, 8, t324=(4, 1, 8), t325=(4, 1, 100))
+    assert "the TIFF data is damaged or cut short (tiles without a size)" in refusal(preprocessor, data)

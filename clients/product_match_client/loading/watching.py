@@ -20,7 +20,13 @@ from product_match_client.cli.bulk import BulkLoad, Settled, Summary
 from product_match_client.cli.output import Console
 from product_match_client.client import ProductMatchClient
 from product_match_client.loading.journal import Journal, Stamp
-from product_match_client.loading.sources.folders import FolderProduct, Grouping, folder_products, product_id
+from product_match_client.loading.sources.folders import (
+    FolderProduct,
+    Grouping,
+    folder_products,
+    left_out,
+    product_id,
+)
 from product_match_client.loading.sources.records import Record
 
 logger = logging.getLogger(__name__)
@@ -203,6 +209,8 @@ def watch(
         with Journal(folder, load.url, grouping.value) as journal:
             follower = FolderWatch(folder, journal, _Server(load, console), grouping)
             console.note(f"watching {folder}, {len(journal.done):,} images are done; Ctrl-C stops")
+            if note := left_out(folder):
+                console.note(note)
             while True:
                 started = clock()
                 try:

@@ -83,7 +83,8 @@ def _with_article(name: str) -> str:
 def too_many_parts(name: str, parts: str, found: int, most: int) -> InvalidRequestError:
     """Return the error of a photo that is cut into more parts than any photo needs."""
     return InvalidRequestError(
-        f"image: {_with_article(name)} of at least {found:,} {parts}, the limit is {most:,}; save it again with an image editor"
+        f"image: {_with_article(name)} of at least {found:,} {parts}, the limit is {most:,}; "
+        "save it again with an image editor"
     )
 
 

@@ -22,7 +22,6 @@ from product_match.preprocessing.formats.header import (
     damaged,
     exif_orientation,
     too_many_parts,
-    unread,
 )
 
 AVIF: Final = "AVIF"
@@ -49,15 +48,12 @@ def container_format(data: bytes) -> str | None:
     return None
 
 
-def inspect(data: bytes) -> PhotoHeader:
-    """Read the boxes of an AVIF or a HEIC.
+def inspect(data: bytes, name: str) -> PhotoHeader:
+    """Read the boxes of an AVIF or a HEIC, which `container_format` tells.
 
     Raises:
         InvalidRequestError: Not whole, too large, or HEIC where this server does not read it.
     """
-    name = container_format(data)
-    if name is None:
-        raise unread("a file of boxes without a still picture", "send a JPEG")
     if name == HEIC and not reads_heic():
         raise InvalidRequestError(
             "image: a HEIC photo, which this server is not set up to read; send it as JPEG (iPhones send JPEG with "

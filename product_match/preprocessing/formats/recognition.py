@@ -66,8 +66,9 @@ def inspect(data: bytes) -> PhotoHeader:
     if data.startswith(webp.MAGIC) and data[8:12] == b"WEBP":
         return webp.inspect(data)
     kind = data[4:8]
-    if kind == b"ftyp" and heif.container_format(data) is not None:
-        return heif.inspect(data)
+    boxes = heif.container_format(data) if kind == b"ftyp" else None
+    if boxes is not None:
+        return heif.inspect(data, boxes)
     raise _named(data, kind)
 
 

@@ -36,8 +36,8 @@ _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _PLACES: Final = (*_STRIPS, *_TILES)
 _ORIENTATION: Final = 274
 _TAKEN_OUT: Final = frozenset({_ORIENTATION, 330, 700, 33723, 34377, 34665, 34853, 37724, 40965})
-"""The orientation, as Pillow would turn the whole photo; further directories (EXIF, GPS, smaller versions), XMP, IPTC and
-Photoshop's own data."""
+"""The orientation, as Pillow would turn the whole photo; further directories (EXIF, GPS, smaller versions), XMP, IPTC
+and Photoshop's own data."""
 _UNUSED_TAG: Final = 65_000
 _BYTES: Final = {
     1: 1,

@@ -40,8 +40,6 @@ def inspect(data: bytes) -> PhotoHeader:
     Raises:
         InvalidRequestError: Not whole, too large, or of too many chunks.
     """
-    if data[8:12] != NAME.encode():
-        raise damaged(NAME, "no WEBP mark")
     if int.from_bytes(data[4:8], "little") + 8 > len(data):
         raise damaged(NAME, f"{len(data):,} of {int.from_bytes(data[4:8], 'little') + 8:,} bytes")
     size: tuple[int, int] | None = None

@@ -140,6 +140,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
         return watch(arguments.watch, load, console, grouping=grouping)
     sources = [open_source(name, arguments.format, grouping) for name in arguments.sources]
+    for note in filter(None, (source.left_out() for source in sources)):
+        console.note(note)
     counts = [source.count() for source in sources]
     total = None if None in counts else sum(count or 0 for count in counts)
     summary = load.run(itertools.chain.from_iterable(source.records() for source in sources), total=total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import enum
 import os
 import re
@@ -11,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from product_match.contract.errors import InvalidRequestError
+from product_match.contract.photo_files import PHOTO_SUFFIXES
 from product_match_client.loading.sources.records import Record, Source
 
-IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-
+_MOST_KINDS: Final = 10
 _NUMBERED: Final = re.compile(r"(?P<id>.*[^/])[-_](?P<number>\d+)")
 _DIGITS: Final = re.compile(r"(\d+)")
 
@@ -67,7 +68,26 @@ def folder_source(folder: Path, grouping: Grouping = Grouping.FILE) -> Source:
         for line, product in enumerate(products(), start=1):
             yield product.record(folder, line)
 
-    return Source(name=str(folder), records=records, count=lambda: sum(1 for _ in products()))
+    return Source(
+        name=str(folder), records=records, count=lambda: sum(1 for _ in products()), left_out=lambda: left_out(folder)
+    )
+
+
+def left_out(folder: Path) -> str:
+    """Say which files of a folder are not taken for photos, hidden ones aside; empty where all are."""
+    counts: collections.Counter[str] = collections.Counter()
+    for _, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        names = (name for name in files if not name.startswith(".") and not is_image_name(name))
+        counts.update(PurePosixPath(name).suffix.lower() or "without a suffix" for name in names)
+    if not counts:
+        return ""
+    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(_MOST_KINDS))
+    more = ", and others" if len(counts) > _MOST_KINDS else ""
+    return (
+        f"{folder}: left out {counts.total():,} files that are no photos by their suffix ({kinds}{more}); "
+        f"read are {', '.join(sorted(PHOTO_SUFFIXES))}"
+    )
 
 
 def folder_products(folder: Path, grouping: Grouping) -> Iterator[FolderProduct]:
@@ -133,4 +153,4 @@ def _raise(error: OSError) -> None:
 
 def is_image_name(name: str) -> bool:
     """Say whether a file of this name is taken for an image."""
-    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES

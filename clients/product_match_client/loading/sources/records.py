@@ -41,8 +41,10 @@ class Source:
         name: As its user names it.
         records: Starts reading; memory does not grow with the source.
         count: How many records there are, or None where counting would mean to read it all.
+        left_out: Says what of it is not taken, in a sentence; empty where all is.
     """
 
     name: str
     records: Callable[[], Iterator[Record]]
     count: Callable[[], int | None] = lambda: None
+    left_out: Callable[[], str] = lambda: ""
