@@ -113,7 +113,7 @@ class Assessor:
 
 
 def word_features(evidence: WordEvidence, similarity: float, leads: bool) -> tuple[float, ...]:
-    """Return what `WORDS_MAP` weighs, of a match of scaled similarity `similarity`; `leads` says that it is the first.
+    """Return what `WORDS_MAP` weighs of a match; `similarity` is scaled, `leads` says that it is the first.
 
     What of the words the product has, whether it is what was asked for, similarity, what is missing, whether nothing
     is, similarity where words are missing (the vectors alone speak then), being all that was asked for, and leading.
