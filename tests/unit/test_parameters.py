@@ -72,7 +72,7 @@ def test_typed_values_and_strings_are_read_alike(given, expected):
         ({"filter": {}}, "filter: expected a JSON object, as a string"),
         ({"filter": "{"}, "filter: not valid JSON"),
         ({"filter": "x" * 20_000}, "20,000 characters of JSON, the limit is 16,384; shorten it"),
-        ({"topk": 5}, "parameter `topk` is not known here; known are fields, filter, image_weight"),
+        ({"topk": 5}, "parameter `topk` is not known here; known are explain, fields, filter"),
     ],
 )
 def test_bad_values_say_what_was_expected_and_what_came(given, words):
