@@ -18,7 +18,7 @@ from product_match.evaluation.judged_report import (
     judged,
     quality,
 )
-from product_match.evaluation.runs import QueryAnswer, FoundProduct, Run, read_run
+from product_match.evaluation.runs import FoundProduct, QueryAnswer, Run, read_run
 
 SAMPLE = Path(__file__).resolve().parents[2] / "sample_data" / "queries.jsonl"
 
