@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 
 class MatchOptions(TypedDict, total=False):
@@ -28,5 +28,5 @@ class MatchOptions(TypedDict, total=False):
     min_confidence: float | None
     image_weight: float | None
     text_weight: float | None
-    fusion: str | None
+    fusion: Literal["calibrated", "minmax", "dbsf", "rrf", "words", "vector"] | None
     explain: bool | None

@@ -135,7 +135,11 @@ def match_parameters(options: MatchOptions) -> dict[str, ParameterValue]:
 
 
 def _parameter(option: OptionSpec, value: Any) -> ParameterValue:
-    """Return an option as it travels; what has no writer here travels as it is, and the server checks it."""
+    """Return an option as it travels.
+
+    Raises:
+        InvalidRequestError: It is not what the option holds.
+    """
     if option.type in (OptionType.INTEGER, OptionType.NUMBER):
         return _number(option, value)
     if option.type is OptionType.NAMES:
@@ -143,6 +147,10 @@ def _parameter(option: OptionSpec, value: Any) -> ParameterValue:
         return ",".join(names) or NO_FIELDS
     if option.type is OptionType.JSON:
         return _json(value, option.name)
+    if option.choices and value not in option.choices:
+        raise InvalidRequestError(f"{option.name} must be one of {', '.join(option.choices)}, got {value!r}")
+    if option.type is OptionType.BOOLEAN and not isinstance(value, bool):
+        raise InvalidRequestError(f"{option.name} must be true or false, got {value!r}")
     plain: ParameterValue = value
     return plain
 

@@ -23,7 +23,7 @@ from .false_matches import (
 from .graded_measures import graded_measures
 from .judged_queries import JudgedQuery, Side
 from .metrics import bootstrap_interval, estimate
-from .runs import Answer, Run
+from .runs import QueryAnswer, Run
 
 MATCHED: Final = "matched"
 HITS_KEPT: Final = 0.9
@@ -37,7 +37,7 @@ class Judged:
     """A query with its answer."""
 
     query: JudgedQuery
-    answer: Answer
+    answer: QueryAnswer
 
     @property
     def right(self) -> bool:
@@ -181,7 +181,7 @@ def _signal_report(rows: Sequence[Judged], confident: bool, not_carried: float) 
     }
 
 
-def _signal(answer: Answer, confident: bool) -> float:
+def _signal(answer: QueryAnswer, confident: bool) -> float:
     if not answer.found:
         return NO_MATCH
     first = answer.found[0]

@@ -28,7 +28,7 @@ class FoundProduct:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class QueryAnswer:
     """The answer to one query.
 
     Attributes:
@@ -64,7 +64,7 @@ class Run:
     encoder: str
     options: Mapping[str, Any]
     depth: int
-    answers: Mapping[str, Answer]
+    answers: Mapping[str, QueryAnswer]
     digests: Mapping[str, str]
 
     def as_json(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def read_run(text: str, source: str) -> Run:
         ) from error
 
 
-def _answer_json(answer: Answer) -> dict[str, Any]:
+def _answer_json(answer: QueryAnswer) -> dict[str, Any]:
     return {
         "outcome": answer.outcome,
         "repaired": dict(answer.repaired),
@@ -118,8 +118,8 @@ def _answer_json(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _answer(entry: Mapping[str, Any]) -> Answer:
-    return Answer(
+def _answer(entry: Mapping[str, Any]) -> QueryAnswer:
+    return QueryAnswer(
         found=tuple(
             FoundProduct(
                 product_id=str(product_id),

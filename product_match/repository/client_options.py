@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from typing import Final
 
@@ -13,7 +14,7 @@ _HEAD: Final = '''\
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 
 class MatchOptions(TypedDict, total=False):
@@ -34,8 +35,15 @@ _WIDTH: Final = 118
 def client_options() -> str:
     """Return the module `product_match_client.options`, formatted as `ruff format` does."""
     described = "".join(f"{_described(option)}\n" for option in MATCH_OPTIONS)
-    typed = "".join(f"    {option.name}: {_TYPES.get(option.type, 'str')} | None\n" for option in MATCH_OPTIONS)
+    typed = "".join(f"    {option.name}: {_type(option)} | None\n" for option in MATCH_OPTIONS)
     return f'{_HEAD}{described}    """\n\n{typed}'
+
+
+def _type(option: OptionSpec) -> str:
+    if option.type is OptionType.CHOICE:
+        choices = ", ".join(json.dumps(choice) for choice in option.choices)
+        return f"Literal[{choices}]"
+    return _TYPES[option.type]
 
 
 def _described(option: OptionSpec) -> str:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 
 from product_match.contract import limits, models
 from product_match.contract.errors import InvalidRequestError
-from product_match.contract.options import MATCH_OPTIONS, OptionType
+from product_match.contract.options import MATCH_OPTIONS, OptionSpec, OptionType
 from product_match_client import MatchOptions, requests
 from product_match_client.requests import ProductRow, Query
 
@@ -45,11 +44,24 @@ def test_an_option_that_is_not_declared_is_refused():
         parameters(topk=5)
 
 
-def test_an_option_that_is_declared_is_taken_with_no_more_to_do(monkeypatch):
-    """A flag, whose like there may be none of yet, and a word."""
-    for kind, value in ((OptionType.BOOLEAN, True), (object(), "word")):
-        monkeypatch.setitem(requests._OPTIONS, "new", SimpleNamespace(name="new", type=kind))
-        assert parameters(new=value) == {"new": value}
+@pytest.mark.parametrize(
+    ("kind", "more", "value", "sent", "wrong"),
+    [
+        (OptionType.BOOLEAN, {}, True, True, "yes"),
+        (OptionType.CHOICE, {"choices": ("a", "b")}, "b", "b", "c"),
+        (OptionType.INTEGER, {"minimum": 0, "maximum": 9}, 3, 3, 10),
+        (OptionType.NUMBER, {"minimum": 0, "maximum": 9}, 0.5, 0.5, "0.5"),
+        (OptionType.NAMES, {}, ["a", "b"], "a,b", None),
+        (OptionType.JSON, {}, {"a": 1}, '{"a": 1}', object()),
+    ],
+)
+def test_an_option_that_is_declared_is_taken_with_no_more_to_do(monkeypatch, kind, more, value, sent, wrong):
+    new = OptionSpec(name="new", type=kind, default="none", meaning="New.", **more)
+    monkeypatch.setitem(requests._OPTIONS, "new", new)
+    assert parameters(new=value) == {"new": sent}
+    if wrong is not None:
+        with pytest.raises(InvalidRequestError, match=r"^new(: cannot be written| must be )"):
+            parameters(new=wrong)
 
 
 def test_the_types_are_those_of_the_contract():

@@ -18,7 +18,7 @@ from product_match.evaluation.judged_report import (
     judged,
     quality,
 )
-from product_match.evaluation.runs import Answer, FoundProduct, Run, read_run
+from product_match.evaluation.runs import FoundProduct, QueryAnswer, Run, read_run
 
 SAMPLE = Path(__file__).resolve().parents[2] / "sample_data" / "queries.jsonl"
 
@@ -94,7 +94,7 @@ def answer(*ids, confidence=None, outcome=None, **fields):
         FoundProduct(product_id=product_id, score=1 - place / 10, confidence=None if place else confidence)
         for place, product_id in enumerate(ids)
     )
-    return Answer(found=tuple(found), outcome=outcome, **fields)
+    return QueryAnswer(found=tuple(found), outcome=outcome, **fields)
 
 
 def run_of(queries, answers, **fields):

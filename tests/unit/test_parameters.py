@@ -8,7 +8,14 @@ import re
 import pytest
 
 from product_match.contract.errors import InvalidRequestError
-from product_match.contract.options import ALL_OPTIONS, INDEX_OPTIONS, MATCH_OPTIONS, header_pattern
+from product_match.contract.options import (
+    ALL_OPTIONS,
+    INDEX_OPTIONS,
+    MATCH_OPTIONS,
+    OptionSpec,
+    OptionType,
+    header_pattern,
+)
 from product_match.triton.parameters import parse_parameters
 
 
@@ -65,7 +72,7 @@ def test_typed_values_and_strings_are_read_alike(given, expected):
         ({"filter": {}}, "filter: expected a JSON object, as a string"),
         ({"filter": "{"}, "filter: not valid JSON"),
         ({"filter": "x" * 20_000}, "20,000 characters of JSON, the limit is 16,384; shorten it"),
-        ({"topk": 5}, "parameter `topk` is not known here; known are fields, filter, image_weight"),
+        ({"topk": 5}, "parameter `topk` is not known here; known are explain, fields, filter"),
     ],
 )
 def test_bad_values_say_what_was_expected_and_what_came(given, words):
@@ -91,3 +98,18 @@ def test_the_header_pattern_holds_every_option_and_nothing_else():
     for other in ("host", "content-length", "x-top_k", "top_k2", "topk"):
         assert not pattern.match(other)
     assert len({option.name for option in ALL_OPTIONS}) == len(MATCH_OPTIONS) + len(INDEX_OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"type": OptionType.NUMBER}, "numbers have a minimum and a maximum, others have none"),
+        ({"type": OptionType.INTEGER, "minimum": 1}, "numbers have a minimum and a maximum, others have none"),
+        ({"type": OptionType.NAMES, "minimum": 1, "maximum": 2}, "numbers have a minimum and a maximum"),
+        ({"type": OptionType.CHOICE}, "a choice has choices, others have none"),
+        ({"type": OptionType.BOOLEAN, "choices": ("a",)}, "a choice has choices, others have none"),
+    ],
+)
+def test_an_option_is_checked_when_it_is_declared(fields, words):
+    with pytest.raises(ValueError, match=f"option new: {words}"):
+        OptionSpec(name="new", default="none", meaning="New.", **fields)

@@ -38,13 +38,20 @@ def test_what_github_reads_fits_its_schema(schema, file):
     assert done.returncode == 0, done.stdout
 
 
+def hook_entries():
+    repos = YAML(typ="safe").load(read(".pre-commit-config.yaml"))["repos"]
+    return [hook["entry"].removeprefix(".venv/bin/").split() for repo in repos for hook in repo["hooks"]]
+
+
 def test_pre_commit_has_the_formatter_and_the_linter_of_make_test():
-    hooks = [
-        hook for repo in YAML(typ="safe").load(read(".pre-commit-config.yaml"))["repos"] for hook in repo["hooks"]
-    ]
-    commands = {hook["entry"].removeprefix(".venv/bin/") for hook in hooks}
     tested = re.findall(r"^\t\$\(BIN\)/(ruff \w+)", read("Makefile"), re.MULTILINE)
-    assert set(tested) == {command for command in commands if command.startswith("ruff")}
+    assert set(tested) == {" ".join(entry) for entry in hook_entries() if entry[0] == "ruff"}
+
+
+def test_pre_commit_compares_what_is_generated_with_the_contract():
+    (entry,) = [entry for entry in hook_entries() if entry[0] != "ruff"]
+    done = subprocess.run([Path(sys.executable).with_name(entry[0]), *entry[1:]], cwd=PROJECT, capture_output=True)
+    assert done.stdout == b"everything fits the contract\n", done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -23,7 +23,7 @@ from product_match.evaluation.judged_report import (
     judged,
     quality,
 )
-from product_match.evaluation.runs import Answer, FoundProduct, Run
+from product_match.evaluation.runs import FoundProduct, QueryAnswer, Run
 from product_match_client.answers import MatchResult
 from product_match_client.cli.evaluation.questions import Batch, Questions, batches
 from product_match_client.requests import Query
@@ -172,7 +172,7 @@ class JudgedEvaluation:
 
     def _run(self, label: str, queries: Sequence[JudgedQuery], options: Mapping[str, Any]) -> Run:
         asked = self._questions.ask(label, self._batches(queries, options), self._query, total=len(queries))
-        answers = dict.fromkeys((query.id for query in queries), Answer())
+        answers = dict.fromkeys((query.id for query in queries), QueryAnswer())
         answers |= {query.id: _answer(answer) for query, answer in asked}
         answered = [answer for _, answer in asked if isinstance(answer, MatchResult)]
         return Run(
@@ -230,10 +230,10 @@ def _against(queries: Sequence[JudgedQuery], run: Run, saved: Run) -> dict[str, 
     return {"encoder": saved.encoder, "options": dict(saved.options), **compared(queries, run, saved)}
 
 
-def _answer(answer: MatchResult | InvalidRequestError) -> Answer:
+def _answer(answer: MatchResult | InvalidRequestError) -> QueryAnswer:
     if isinstance(answer, InvalidRequestError):
-        return Answer(refused=str(answer))
-    return Answer(
+        return QueryAnswer(refused=str(answer))
+    return QueryAnswer(
         found=tuple(
             FoundProduct(product_id=match.product_id, score=match.score, confidence=match.confidence)
             for match in answer.matches
