@@ -297,3 +297,18 @@ def test_a_damaged_state_file_is_named(state, text):
 def test_a_state_file_of_another_form_counts_as_new(state):
     (state.path / "state.json").write_text("[1]")
     assert read_generations(state.path) == Generations()
+
+
+def test_the_same_weights_in_another_precision_are_another_encoder(state, tmp_path):
+    served, other = encoder(tmp_path / "fp32"), encoder(tmp_path / "int8")
+    write_generations(state.path, Generations(current=Generation(encoder=TINY, directory=served)))
+    int8 = encoder_spec().at_precision("int8")
+    (other / "encoder.json").write_text(int8.to_json())
+    change = request_reindex(state.path, str(other))
+    assert (change["state"], change["encoder"], change["from"]) == ("requested", int8.identity, TINY)
+    assert int8.identity != TINY
+    generation = read_generations(state.path).next(int8.identity, other)
+    # Documents, index and models of their own.
+    assert generation.name == generation.revision == int8.revision
+    with pytest.raises(ConfigError, match=f"holds a catalogue of the encoder {TINY}, but this server"):
+        starting_generation(state.path, other, is_default=False)

@@ -83,7 +83,7 @@ def test_photos_and_words_are_embedded_or_told_what_is_wrong(embedder):
     assert isinstance(broken, InvalidRequestError)
     assert first.shape == (24,)
     assert np.array_equal(first, again)
-    words, wrong = embedder.words(["red shoes", "12"])
+    words, wrong = embedder.words(["red shoes", "!!"])
     assert np.linalg.norm(words) == pytest.approx(1.0, abs=1e-5)
     assert isinstance(wrong, InvalidRequestError)
     assert embedder.photos([b""])[0].triton_code == "INVALID_ARG"
@@ -153,14 +153,14 @@ def test_a_product_that_cannot_be_embedded_is_named_until_it_can(stores, embedde
     write_all(source, product(1), product(2))
     (lost,) = source.read(points(1)).values()
     assert remove_images(source.images, [lost["image_sha256"]], now=1e12) == 1
-    source.products.update_one({"_id": points(2)[0]}, {"$set": {"query_text": "12"}})
+    source.products.update_one({"_id": points(2)[0]}, {"$set": {"query_text": "!!"}})
     transfer = Transfer(source, target, embedder)
     transfer.everything()
     with pytest.raises(ProductMatchError) as behind:
         transfer.check()
     words = str(behind.value)
     assert "2 products cannot be embedded by the new encoder, such as: product p1: its photo is not kept" in words
-    assert "product p2: text: expected words, got '12' without a letter" in words
+    assert "product p2: text: expected words, got '!!' without a letter" in words
     assert "load them again (`product-match index --force`) or delete them, and run the same command again" in words
     assert state(target) == {}
     write_all(source, product(1, 5))
