@@ -55,7 +55,7 @@ class IndexingService:
         ]
 
     def _note_filling(self) -> None:
-        """Note what encodes, once; the products are written, so a store that is away now is asked at the next batch."""
+        """Note what encodes, once; the products are written, so a store that is away is asked at the next batch."""
         if self._encoded_on is not None:
             try:
                 note_filling(self._documents, self._encoded_on())
