@@ -25,7 +25,7 @@ from ensemble_builder.report import BuildReport
 from ensemble_builder.repository import assemble_embedded, assemble_production
 from ensemble_builder.retrieval_quality import Embedded
 from ensemble_builder.staging import staged
-from ensemble_builder.verification import write_reference
+from ensemble_builder.verification import REFERENCE_PHOTOS, note_built, write_reference
 from ensemble_builder.weights import SHARED_WEIGHTS_FILE, share_weights
 from product_match.contract.encoder import (
     BUILD_FILE,
@@ -169,7 +169,7 @@ class _Build:
             encoders = Encoders.load(self._directory)
             self._check(spec, encoders)
         samples = load_samples(self._photos, spec, self._directory) if self._photos else None
-        if self._request.target == "tensorrt" and samples is not None and samples.has_words:
+        if samples is not None and samples.has_words:
             write_reference(self._directory, encoders, samples)
         embedded = None
         if samples is not None:
@@ -247,6 +247,8 @@ class _Build:
             encoders = Encoders.load(self._directory, optimised=target == "embedded")
             self._report.section(precision.upper())
             after = retrieval_quality.embed(encoders, samples)
+            for model, cosine in note_built(self._directory, spec, encoders).items():
+                self._report.note_figure(f"{model} on the reference inputs, lowest cosine", cosine, REFERENCE_PHOTOS)
             if precision in GATED:
                 parity.check_declaration(self._directory, spec)
                 retrieval_quality.check_retrieval(before, after, self._report, precision, target)

@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 from ensemble_builder.report import BuildReport, read_report, table
 from product_match.contract.encoder import load_encoder
-from product_match.contract.errors import ConfigError, ProductMatchError
+from product_match.contract.errors import ConfigError, ParityError, ProductMatchError
 from product_match.contract.limits import MAX_BATCH_SIZE
 
 
@@ -146,6 +148,11 @@ def _add_verify(commands: Any) -> None:
     )
     verify.add_argument("--directory", type=Path, required=True, help="made by `build --target tensorrt`")
     verify.add_argument("--url", default="localhost:8001", help="Triton's gRPC (default: localhost:8001)")
+    verify.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="wait for Triton to be ready first")
+    verify.add_argument("--record", type=Path, metavar="DIR", help="write what was found here, for `status`")
+    verify.add_argument(
+        "--guard", type=int, metavar="PID", help="end this process, Triton's, where its encoders differ"
+    )
 
 
 def _add_inspect(commands: Any) -> None:
@@ -253,9 +260,16 @@ def _engines(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from ensemble_builder.verification import verify
+    from ensemble_builder.verification import verify, wait_ready
 
-    lowest = verify(arguments.directory, load_encoder(arguments.directory), arguments.url)
+    if arguments.wait:
+        wait_ready(arguments.url, arguments.wait, arguments.guard)
+    try:
+        lowest = verify(arguments.directory, load_encoder(arguments.directory), arguments.url, arguments.record)
+    except ParityError:
+        if arguments.guard is not None:
+            os.kill(arguments.guard, signal.SIGTERM)
+        raise
     lines = [f"{model:<14} lowest cosine with FP32 {cosine:.6f}" for model, cosine in lowest.items()]
     _tell(arguments, {"lowest_cosines": lowest}, "\n".join(lines))
     return 0

@@ -29,6 +29,12 @@ PHOTOS: Final = 24
 LARGE_FACTOR: Final = 5
 """The large version of a photo is this many times the encoder's size, so that `draft` skips most of its JPEG data."""
 
+SPELLED: Final = (
+    "red dress <|endoftext|> blue shoes <|startoftext|>",
+    "red </s> dress <s> blue <pad> <eos> shoes <bos> <unk>",
+    "[CLS] red dress [SEP] blue [PAD] shoes [MASK] [UNK]",
+)
+"""Control tokens of one tokenizer or another, spelled out."""
 TOKEN_CORPUS: Final = (
     "",
     "a",
@@ -67,9 +73,7 @@ TOKEN_CORPUS: Final = (
     "🙂" * 90,
     "İstanbul ışık",
     "ſtrange ẞ letters",
-    "red dress <|endoftext|> blue shoes <|startoftext|>",
-    "red </s> dress <s> blue <pad> <eos> shoes <bos> <unk>",
-    "[CLS] red dress [SEP] blue [PAD] shoes [MASK] [UNK]",
+    *SPELLED,
 )
 """Unicode of many scripts, emoji, long, empty, mixed case, blanks, punctuation and control tokens spelled out."""
 
@@ -90,6 +94,7 @@ def check_tokens(
         ParityError: A text has other tokens, or its embedding differs.
     """
     ours = TextPreprocessor(spec, directory)
+    control = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
     different, pairs = [], []
     for text in TOKEN_CORPUS:
         own = family.own_tokens(tokenizer, text, spec.context_length)
@@ -98,6 +103,11 @@ def check_tokens(
         same = found.input_ids[0].tolist() == own.ids[:length] and all(
             token == spec.pad_id for token in own.ids[length:]
         )
+        if not same and text in SPELLED and _inside(own.ids, own.end) & control:
+            # The checkpoint's own takes these for control tokens even where it is asked not to; serving must not.
+            same = not _inside(found.input_ids[0].tolist(), int(found.eot_index[0, 0])) & control
+            if same:
+                continue
         if not same:
             different.append(f"{text[:40]!r}: {_unlike(found.input_ids[0].tolist(), own.ids)}")
             continue
@@ -113,6 +123,11 @@ def check_tokens(
     values = cosines(np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs]))
     what = "texts of the corpus, words to embedding, lowest cosine"
     refuse_failures([report.at_least(what, values.min(), COSINE_LIMITS[spec.precision], len(values))])
+
+
+def _inside(ids: Sequence[int], end: int) -> set[int]:
+    """Return the ids between the first and the last token."""
+    return set(ids[1:end])
 
 
 def _unlike(found: Sequence[int], own: Sequence[int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from product_match.contract.errors import CheckpointError
 
 _SPACE: Final = "\N{LOWER ONE EIGHTH BLOCK}"
 """What sentencepiece writes for a space."""
+_UNMATCHED: Final = "\ufdd0"
+"""No character, by Unicode's own word, so that no text holds it."""
 
 TOKENIZER_FILES: Final = (
     ("tokenizer.json",),
@@ -104,7 +107,22 @@ def tokenizer_json(checkpoint: Checkpoint, tokenizer: Any) -> str:
     content = json.loads(backend.to_str())
     content["truncation"] = None
     content["padding"] = None
+    if content["model"]["type"] == "Unigram":
+        _hide_control_pieces(content, tokenizer.all_special_ids)
     return json.dumps(content, ensure_ascii=False) + "\n"
+
+
+def _hide_control_pieces(content: dict[str, Any], control: Sequence[int]) -> None:
+    """Make the control tokens of a Unigram vocabulary match no text.
+
+    sentencepiece never finds them in text; the tokenizers library looks for every piece, `</s>` too, which would end
+    the text for the encoder. Where they are put around a text, they are told by their ids.
+    """
+    vocabulary = content["model"]["vocab"]
+    for place in control:
+        if place < len(vocabulary):
+            vocabulary[place][0] = _UNMATCHED + vocabulary[place][0]
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] not in control]
 
 
 def _from_sentencepiece(slow: Any) -> Tokenizer:

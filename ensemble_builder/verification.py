@@ -6,6 +6,11 @@ inputs and their FP32 embeddings behind, and this sends them to the server.
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import functools
+import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,37 +22,58 @@ from ensemble_builder.embeddings import Encoders, Samples
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import ConfigError, ParityError, UnavailableError
 from product_match.contract.models import IMAGE_ENCODER, TEXT_ENCODER, composing_model
+from product_match.encoding.processors import gpu_name, processor_name
+from product_match.encoding.reference import REFERENCE_FILE, compare, read_reference, record, refusal
 
-REFERENCE_FILE: Final = "reference.npz"
-REFERENCE_ROWS: Final = 16
-SERVED_LIMITS: Final[Mapping[str, float]] = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99, "fp8": 0.99}
-"""Least cosine of each sample with FP32. INT8 and FP8 have passed the retrieval gate; this finds a broken engine."""
+REFERENCE_PHOTOS: Final = 4
+REFERENCE_TEXTS: Final = 8
+READY_POLL_S: Final = 0.5
 
 
 def write_reference(directory: Path, full: Encoders, samples: Samples) -> None:
     """Write inputs and FP32 embeddings of a few samples."""
-    rows = slice(0, REFERENCE_ROWS)
-    tokens = samples.texts[rows]
-    longest = max(text["input_ids"].shape[1] for text in tokens)
-    chosen = [text for text in tokens if text["input_ids"].shape[1] == longest]
-    ids, ends = (np.concatenate([text[name] for text in chosen]) for name in ("input_ids", "eot_index"))
-    np.savez(
+    photos = samples.pixels[:: max(1, len(samples.pixels) // REFERENCE_PHOTOS)][:REFERENCE_PHOTOS]
+    embeds = full.image({"pixel_values": photos})
+    lengths = collections.Counter(text["input_ids"].shape[1] for text in samples.texts)
+    usual = lengths.most_common(1)[0][0]
+    alike = [text for text in samples.texts if text["input_ids"].shape[1] == usual][:REFERENCE_TEXTS]
+    tokens = {name: np.concatenate([text[name] for text in alike]) for name in ("input_ids", "eot_index")}
+    np.savez_compressed(
         directory / REFERENCE_FILE,
-        pixel_values=samples.pixels[rows],
-        image_embeds=full.image({"pixel_values": samples.pixels[rows]}),
-        input_ids=ids,
-        eot_index=ends,
-        text_embeds=full.text({"input_ids": ids, "eot_index": ends}),
+        pixel_values=photos,
+        image_embeds=embeds,
+        input_ids=tokens["input_ids"],
+        eot_index=tokens["eot_index"],
+        text_embeds=full.text(tokens),
     )
 
 
-def verify(directory: Path, spec: EncoderSpec, url: str) -> dict[str, float]:
+def note_built(directory: Path, spec: EncoderSpec, lower: Encoders) -> dict[str, float]:
+    """Add the cosines that a lower precision reaches where it is built, below which serving must not fall by much.
+
+    Returns:
+        The lowest cosine of each encoder.
+    """
+    with np.load(directory / REFERENCE_FILE) as file:
+        reference = {name: file[name] for name in file.files}
+    found = {}
+    for model, run in ((IMAGE_ENCODER, lower.image), (TEXT_ENCODER, lower.text)):
+        declared = composing_model(spec, model)
+        outcome = compare(reference, declared, spec, run, "", budget_s=math.inf)
+        reference[f"{declared.outputs[0].name}_built"] = np.float64(outcome.lowest_cosine)
+        found[model] = outcome.lowest_cosine
+    np.savez_compressed(directory / REFERENCE_FILE, **reference)
+    return found
+
+
+def verify(directory: Path, spec: EncoderSpec, url: str, place: Path | None = None) -> dict[str, float]:
     """Send the reference inputs to Triton.
 
     Args:
         directory: Holds reference.npz.
         spec: Its declaration.
         url: Triton's gRPC, host:port.
+        place: Where to write what was found, for `status`; None writes nothing.
 
     Returns:
         The lowest cosine of each encoder.
@@ -57,32 +83,53 @@ def verify(directory: Path, spec: EncoderSpec, url: str) -> dict[str, float]:
         UnavailableError: Triton does not answer.
         ParityError: An encoder gives other embeddings.
     """
-    try:
-        with np.load(directory / REFERENCE_FILE) as file:
-            reference = {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
+    reference = read_reference(directory)
+    if reference is None:
         raise ConfigError(
-            f"{directory / REFERENCE_FILE} cannot be read ({error}); "
-            "`ensemble-builder build --target tensorrt` writes it where there are photos with words"
-        ) from error
+            f"{directory} has no {REFERENCE_FILE}; `ensemble-builder build` writes it where photos have words"
+        )
+    device = gpu_name() or processor_name()
     lowest = {}
     for model in (IMAGE_ENCODER, TEXT_ENCODER):
-        declared = composing_model(spec, model)
-        wanted = reference[declared.outputs[0].name]
-        found = _infer(url, model, {tensor.name: reference[tensor.name] for tensor in declared.inputs}, spec)
-        lowest[model] = float((found * wanted).sum(axis=1).min())
-    limit = SERVED_LIMITS[spec.precision]
-    low = {model: cosine for model, cosine in lowest.items() if not cosine >= limit}
-    if low:
-        raise ParityError(
-            f"the encoders served at {url} differ from FP32: "
-            + "; ".join(f"{model} has a cosine of {cosine:.5f}, must be >= {limit}" for model, cosine in low.items())
-            + "; build the engines again, with another precision if it stays so"
-        )
+        encode = functools.partial(_infer, url, model, spec=spec)
+        outcome = compare(reference, composing_model(spec, model), spec, encode, device, budget_s=math.inf)
+        if not outcome.passed:
+            raise ParityError(f"served at {url}: {refusal(outcome)}")
+        record(outcome, place)
+        lowest[model] = outcome.lowest_cosine
     return lowest
 
 
-def _infer(url: str, model: str, tensors: Mapping[str, NDArray[Any]], spec: EncoderSpec) -> NDArray[np.float32]:
+def wait_ready(url: str, seconds: float, process: int | None = None) -> None:
+    """Wait until Triton answers requests.
+
+    Args:
+        url: Its gRPC, host:port.
+        seconds: Longest wait.
+        process: Its process, so that nobody waits for one that has ended; None where it is not known.
+
+    Raises:
+        UnavailableError: The time is over, or the process has ended.
+    """
+    from tritonclient import grpc
+    from tritonclient.utils import InferenceServerException
+
+    client = grpc.InferenceServerClient(url)
+    until = time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            with contextlib.suppress(InferenceServerException):
+                if client.is_server_ready():
+                    return
+            if process is not None and not Path(f"/proc/{process}").exists():
+                raise UnavailableError(f"Triton (process {process}) has ended before it was ready; see its log")
+            time.sleep(READY_POLL_S)
+    finally:
+        client.close()
+    raise UnavailableError(f"Triton at {url} was not ready within {seconds:g} s; see its log")
+
+
+def _infer(url: str, model: str, tensors: Mapping[str, NDArray[Any]], *, spec: EncoderSpec) -> NDArray[np.float32]:
     from tritonclient import grpc
     from tritonclient.utils import InferenceServerException
 

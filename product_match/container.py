@@ -24,6 +24,7 @@ from typing import Final
 
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, PlatformError, ProductMatchError
+from product_match.encoding.reference import REFERENCE_FILE
 from product_match.host import platforms
 from product_match.host.platforms import MIB
 from product_match.repository.assembly import assemble_repository
@@ -31,6 +32,7 @@ from product_match.repository.shipped import shipped_adapters
 from product_match.settings import ServingSettings, redacted
 from product_match.triton import flags
 from product_match.triton.flags import ADMIN_KEY_VARIABLE, Flag, ListenAddress, Memory, Version
+from product_match.triton.proof import place
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ CUDA_POOL_BYTES: Final = 256 * MIB
 ENGINE_CHECK: Final = ("ensemble-builder", "engines", "--check", "--directory")
 """Run as a program: what serves does not import what builds."""
 ENGINE_CHECK_S: Final = 120.0
+ENGINE_GUARD: Final = ("ensemble-builder", "verify", "--wait", "900")
 _SHARED_MEMORY_STEP: Final = 16 * MIB
 
 
@@ -109,6 +112,8 @@ def main(
     except ProductMatchError as error:
         logger.error("%s", error)
         return 1
+    if not arguments.cpu:
+        guard_engines(ServingSettings.from_environment(variables), arguments.grpc_port)
     become(command[0], command)
     return 1
 
@@ -181,6 +186,25 @@ def check_engines(encoder_directory: Path, command: Sequence[str] = ENGINE_CHECK
         ) from error
     if done.returncode != 0:
         raise ConfigError(f"the engines in {encoder_directory} cannot be served: {done.stderr.strip()[-1000:]}")
+
+
+def guard_engines(
+    settings: ServingSettings, grpc_port: int, command: Sequence[str] = ENGINE_GUARD
+) -> subprocess.Popen[bytes] | None:
+    """Start what compares the engines with FP32 once they are served, and ends Triton where they differ.
+
+    Only Triton can run them, and this process becomes Triton: so another one asks it. Without TensorRT the encoders
+    compare themselves.
+
+    Returns:
+        The process; None where the build has left nothing to compare with.
+    """
+    directory = settings.encoder_directory
+    if not (directory / REFERENCE_FILE).is_file():
+        logger.warning("%s has no %s, so its engines are served unchecked", directory, REFERENCE_FILE)
+        return None
+    options = ("--directory", str(directory), "--url", f"127.0.0.1:{grpc_port}", "--record", str(place(settings)))
+    return subprocess.Popen([*command, *options, "--guard", str(os.getpid())], stdin=subprocess.DEVNULL)
 
 
 def triton_version(environment: Mapping[str, str]) -> Version:

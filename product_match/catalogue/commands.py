@@ -31,6 +31,7 @@ from product_match.contract.capabilities import capabilities
 from product_match.contract.errors import InvalidRequestError, NotFoundError
 from product_match.contract.filters import read_filter
 from product_match.contract.products import point_id
+from product_match.documents.filling import read_filling
 from product_match.documents.images import load_images
 from product_match.documents.removal import remove_matching, remove_products
 from product_match.documents.selection import fitting_page
@@ -245,7 +246,9 @@ def _drop(catalogue: Catalogue, arguments: Arguments) -> Result:
 
 def _status(catalogue: Catalogue, arguments: Arguments) -> Result:
     arguments.finish()
+    encoders = {model: dict(proof) for model, proof in catalogue.proofs().items()}
     status = {"products": catalogue.documents.count(), **catalogue.owner.status()}
+    status.update(encoders=encoders, filled_by=read_filling(catalogue.documents))
     change = read_change(catalogue.state_directory) if catalogue.state_directory is not None else {}
     return {**status, "reindex": change} if change else status
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import ConfigError
@@ -24,6 +26,7 @@ from product_match.index.rebuild_schedule import RebuildSchedule
 from product_match.index.rebuilding import Rebuilder
 from product_match.settings import ServingSettings, VectorIndexKind
 from product_match.statistics.keeping import StatisticsKeeper
+from product_match.triton.proof import proofs
 from product_match.vectors.swappable_index import SwappableIndex
 from product_match.vectors.vector_index import VectorIndex
 from product_match.words.analysis import Analyser
@@ -48,6 +51,7 @@ class Catalogue:
         owner: What to ask of the index, wherever it is.
         state_directory: Where a change of encoder is written down; None where none can happen.
         gate: Says whether the catalogue is this encoder's yet.
+        proofs: Tells what the comparisons of its encoders with FP32 have found, by model.
     """
 
     encoder: EncoderSpec
@@ -55,6 +59,7 @@ class Catalogue:
     owner: IndexOwner
     state_directory: Path | None = None
     gate: WriteGate = field(default_factory=lambda: WriteGate(None, "", ""))
+    proofs: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
     _open: contextlib.ExitStack = field(repr=False)
 
     def close(self) -> None:
@@ -142,10 +147,12 @@ def open_for_writing(settings: ServingSettings, encoder: EncoderSpec) -> Catalog
                 owner=owner,
                 gate=gate,
                 state_directory=place,
+                proofs=partial(proofs, settings, encoder),
                 _open=opened.pop_all(),
             )
         _, shared = _share_server(settings, encoder, documents, opened, applies=True)
-        return Catalogue(encoder=encoder, documents=documents, owner=shared, _open=opened.pop_all())
+        told = partial(proofs, settings, encoder)
+        return Catalogue(encoder=encoder, documents=documents, owner=shared, proofs=told, _open=opened.pop_all())
 
 
 def _own_edge(

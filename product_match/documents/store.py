@@ -99,7 +99,7 @@ class DocumentStore:
         self.products: Collection[Document] = database[settings.document_collection]
         self.images: Collection[Document] = database[f"{settings.collection}_images"]
         self.meta: Collection[Document] = database[f"{settings.collection}_meta"]
-        self._meta_id = "_".join(filter(None, (_META_ID, settings.generation)))
+        self.claim_id = "_".join(filter(None, (_META_ID, settings.generation)))
         self._succeeds = settings.state_directory is not None
         self._database = database
         self._client = client
@@ -118,12 +118,13 @@ class DocumentStore:
             for field in FILTER_FIELDS:
                 self.products.create_index(f"product.{field.name}", name=f"product_{field.name}")
             prepare_images(self.images)
-            self.meta.update_one({"_id": self._meta_id}, {"$setOnInsert": {"identity": self.encoder}}, upsert=True)
-            claimed = (self.meta.find_one({"_id": self._meta_id}) or {}).get("identity")
+            self.meta.update_one({"_id": self.claim_id}, {"$setOnInsert": {"identity": self.encoder}}, upsert=True)
+            claimed = (self.meta.find_one({"_id": self.claim_id}) or {}).get("identity")
             if claimed != self.encoder and self.products.find_one({}, {"_id": 1}) is None:
                 self.meta.update_one(
-                    {"_id": self._meta_id, "identity": claimed}, {"$set": {"identity": self.encoder}}
+                    {"_id": self.claim_id, "identity": claimed}, {"$set": {"identity": self.encoder}}
                 )
+                self.meta.delete_many({"of": self.claim_id})
                 claimed = self.encoder
         if claimed != self.encoder:
             raise ConfigError(
@@ -257,6 +258,7 @@ class DocumentStore:
             for generation in self.generations():
                 self._database[generation].drop()
             self.images.drop()
+            self.meta.delete_many({"of": self.claim_id})
             self.prepare()
 
     def generations(self) -> list[str]:
@@ -274,7 +276,9 @@ class DocumentStore:
         for collection in set(self.generations()) - stay:
             with document_errors("removing the products of an encoder that is no longer kept"):
                 self._database[collection].drop()
-                self.meta.delete_one({"_id": _META_ID + collection[len(self.name) :]})
+                claim_id = _META_ID + collection[len(self.name) :]
+                self.meta.delete_one({"_id": claim_id})
+                self.meta.delete_many({"of": claim_id})
 
     def close(self) -> None:
         """Close the connections."""

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from product_match.contract.encoder import IMAGE_ONNX_FILE, TEXT_ONNX_FILE, EncoderSpec
 from product_match.contract.errors import InvalidRequestError, ProductMatchError
 from product_match.contract.models import EOT_INDEX, IMAGE_ENCODER, TEXT_ENCODER, composing_model
+from product_match.encoding.processors import processor_name
+from product_match.encoding.reference import check
 from product_match.encoding.session import EncoderSession
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
@@ -23,16 +25,18 @@ class Embedder:
     """One encoder directory, ready to embed."""
 
     def __init__(self, encoder: EncoderSpec, directory: Path, threads: int = 0) -> None:
-        """Load both towers.
+        """Load both towers, and compare them with FP32.
 
         Raises:
-            ConfigError: A file is missing or does not fit.
+            ConfigError: A file is missing or does not fit, or an encoder gives other embeddings on this processor.
         """
         self._images = ImagePreprocessor(encoder)
         self._texts = TextPreprocessor(encoder, directory)
         image, text = composing_model(encoder, IMAGE_ENCODER), composing_model(encoder, TEXT_ENCODER)
         self._image_session = EncoderSession(directory / IMAGE_ONNX_FILE, image, threads)
         self._text_session = EncoderSession(directory / TEXT_ONNX_FILE, text, threads)
+        for model, session in ((image, self._image_session), (text, self._text_session)):
+            check(directory, model, encoder, session.encode, processor_name())
 
     def photos(self, rows: Sequence[bytes]) -> list[Embedding]:
         """Embed encoded photos."""

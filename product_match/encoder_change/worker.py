@@ -28,6 +28,7 @@ from typing import Final
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError, ProductMatchError, StackError
 from product_match.contract.models import CATALOGUE, INDEXING, PRODUCT_INDEX
+from product_match.documents.filling import note_filling
 from product_match.documents.store import DocumentStore, open_documents
 from product_match.encoder_change.embedding import Embedder
 from product_match.encoder_change.generations import (
@@ -51,6 +52,7 @@ from product_match.encoder_change.requests import (
 )
 from product_match.encoder_change.transfer import Transfer
 from product_match.encoder_change.writers import ChangeRecorder, stop_noting
+from product_match.encoding.processors import processor_name
 from product_match.host.polling import wait_until
 from product_match.host.processes import children_of, model_of, wait_until_gone
 from product_match.host.state_layout import StateLayout
@@ -170,6 +172,7 @@ class EncoderChange:
         if not transfer.applied:
             shutil.rmtree(directory.path)
             directory = EdgeDirectory(self._state.index, self._spec.revision, self._spec.embedding_dim)
+        note_filling(target, f"{self._spec.precision} on {processor_name()}")
         transfer.everything()
         self._catch_up(transfer)
         transfer.check()

@@ -24,3 +24,13 @@ def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     flags = set((fields.get("flags") or fields.get("Features") or "").split())
     found = [feature for feature in INT8_FEATURES if feature in flags]
     return f"{name} ({', '.join(found) or 'no INT8 instructions'})"
+
+
+def gpu_name(driver: Path = Path("/proc/driver/nvidia/gpus")) -> str | None:
+    """Return the name of the first GPU that NVIDIA's driver tells of, or None where there is none."""
+    for information in sorted(driver.glob("*/information")):
+        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "Model":
+                return value.strip()
+    return None

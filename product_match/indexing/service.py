@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from product_match.contract import limits
 from product_match.contract.errors import InvalidRequestError, ProductMatchError, in_row, unforeseen
 from product_match.contract.models import IMAGE_BYTES, IMAGE_GIVEN, PRODUCT, QUERY_TEXT, RECEIPT, TEXT_GIVEN
 from product_match.contract.products import IMAGE_OF, check_photos, parse_row
+from product_match.documents.filling import note_filling
 from product_match.documents.records import ProductWrite, Receipt
 from product_match.documents.store import DocumentStore
 from product_match.documents.writing import write_products
@@ -26,16 +27,24 @@ LOGGER = logging.getLogger(__name__)
 class IndexingService:
     """Writes the products of all requests with one call to the store."""
 
-    def __init__(self, documents: DocumentStore, owner: IndexOwner) -> None:
-        """Write to `documents`, and wake `owner`, which brings the vector index in step."""
+    def __init__(
+        self, documents: DocumentStore, owner: IndexOwner, encoded_on: Callable[[], str] | None = None
+    ) -> None:
+        """Write to `documents`, and wake `owner`, which brings the vector index in step.
+
+        `encoded_on` tells what encodes; the catalogue notes it at the first write.
+        """
         self._documents = documents
         self._owner = owner
+        self._encoded_on = encoded_on
 
     def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
         """Write the products of all requests; a bad product fails its own request only."""
         plans = [_plan(request) for request in requests]
         batch = [item.write() for plan in plans if isinstance(plan, list) for item in plan]
         results = iter(write_products(self._documents, batch) if batch else ())
+        if batch:
+            self._note_filling()
         answers: list[list[Receipt] | ProductMatchError] = [
             _settled([next(results) for _ in plan]) if isinstance(plan, list) else plan for plan in plans
         ]
@@ -44,6 +53,16 @@ class IndexingService:
             _answer(plan, answer, searchable if request.parameters.get("wait") else None)
             for request, plan, answer in zip(requests, plans, answers, strict=True)
         ]
+
+    def _note_filling(self) -> None:
+        """Note what encodes, once; the products are written, so a store that is away is asked at the next batch."""
+        if self._encoded_on is not None:
+            try:
+                note_filling(self._documents, self._encoded_on())
+            except ProductMatchError as error:
+                LOGGER.warning("what encodes the catalogue could not be noted: %s", error)
+            else:
+                self._encoded_on = None
 
     def _wait(
         self, requests: Sequence[BatchRequest], answers: Sequence[list[Receipt] | ProductMatchError]

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import pytest
 from PIL import Image
 
-from ensemble_builder.embeddings import load_samples
+from ensemble_builder.embeddings import Encoders, load_samples
 from ensemble_builder.photos import Photo, sample_photos, user_photos
 from ensemble_builder.report import BuildReport
 from ensemble_builder.retrieval_quality import (
     Embedded,
+    check_floor,
     check_retrieval,
+    embed,
     measure_scales,
     neighbours,
     overlap,
     precision,
 )
-from product_match.contract.encoder import SimilarityScale, SimilarityScales
+from product_match.contract.encoder import SimilarityScale, SimilarityScales, load_encoder
 from product_match.contract.errors import BuildError, PrecisionError
 from product_match.repository.shipped import shipped_sample
+from tests.fakes.small_encoders import DEMO
 
 DEFAULT = SimilarityScale(background=0.1, match=0.4)
 DEFAULTS = SimilarityScales(
@@ -206,3 +213,67 @@ def test_a_photo_that_cannot_be_read_is_named(clip_encoder, tmp_path):
         BuildError, match=r"broken.jpg: image: 11 bytes that are not a photo.*take it out of the photos"
     ):
         load_samples([photo], clip_encoder.spec, clip_encoder.directory)
+
+
+def test_what_encoders_find_stands_beside_the_floor():
+    report = BuildReport()
+    check_floor(clusters(), report, untrained=False)
+    found = {check.name: (check.value, check.limit) for check in report.checks}
+    assert found == {
+        "photo to photos, precision@5": (1.0, ">= 0.237"),
+        "words to photos, precision@5": (1.0, ">= 0.25"),
+    }
+
+
+@pytest.mark.parametrize("destroyed", ["images", "words"])
+def test_encoders_that_find_no_more_than_chance_are_refused(destroyed):
+    embedded = dataclasses.replace(clusters(600), **{destroyed: rows(600, seed=9)})
+    report = BuildReport()
+    with pytest.raises(
+        PrecisionError, match=r"tell too little apart on 600 photos: .*precision@5 is 0\.1\d+, must be"
+    ):
+        check_floor(embedded, report, untrained=False)
+    check_floor(embedded, report, untrained=True)
+    assert not report.checks[-1].required
+
+
+def test_collapsed_encoders_are_refused():
+    collapsed = shaken(np.ones((60, 24)), 1e-6)
+    embedded = dataclasses.replace(clusters(), images=collapsed, words=collapsed)
+    with pytest.raises(PrecisionError, match=r"tell too little apart on 60 photos"):
+        check_floor(embedded, BuildReport(), untrained=False)
+
+
+def test_without_labels_words_must_find_their_own_photo():
+    same, report = Embedded(images=rows(80), words=rows(80), labels=("",) * 80), BuildReport()
+    check_floor(same, report, untrained=False)
+    assert [(check.name, check.value) for check in report.checks] == [("words to their own photo, recall@10", 1.0)]
+    with pytest.raises(PrecisionError, match=r"words to their own photo, recall@10 is 0\.\d+, must be >= 0\.2"):
+        check_floor(dataclasses.replace(same, words=rows(80, seed=3)), BuildReport(), untrained=False)
+
+
+def test_a_handful_of_photos_judges_nothing():
+    report = BuildReport()
+    check_floor(Embedded(images=rows(12), words=None, labels=("",) * 12), report, untrained=False)
+    assert report.notes == ["what the encoders find is not judged on fewer than 50 photos"]
+
+
+def test_the_shipped_encoder_passes_and_is_refused_once_a_tower_is_destroyed(tmp_path):
+    spec = load_encoder(DEMO)
+    samples = load_samples(sample_photos(), spec, DEMO)
+    shipped = embed(Encoders.load(DEMO), samples)
+    check_floor(shipped, BuildReport(), untrained=False)
+    for file in DEMO.iterdir():
+        if file.is_file():
+            shutil.copyfile(file, tmp_path / file.name)
+    graph = onnx.load(tmp_path / "text_encoder.onnx")
+    random = np.random.default_rng(0)
+    for tensor in graph.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.ndim == 2 and values.dtype.kind == "f":
+            noise = random.normal(0, values.std(), values.shape).astype(values.dtype)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(noise, tensor.name))
+    onnx.save(graph, tmp_path / "text_encoder.onnx")
+    destroyed = dataclasses.replace(shipped, words=Encoders.load(tmp_path).texts(samples))
+    with pytest.raises(PrecisionError, match=r"words to photos, precision@5 is 0\.[01]\d+, must be >= 0\.1"):
+        check_floor(destroyed, BuildReport(), untrained=False)

@@ -14,10 +14,13 @@ from product_match.contract import models
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ConfigError
 from product_match.contract.products import product_words
+from product_match.encoding.processors import processor_name
+from product_match.encoding.session import EncoderSession
 from product_match.settings import PREFIX
 from tests.fakes import pb_utils
 from tests.fakes.document_server import DocumentServer
 from tests.fakes.pb_utils import InferenceRequest
+from tests.fakes.small_encoders import small_encoder
 
 PROJECT = Path(__file__).parents[2]
 DEMO = PROJECT / "demo_clip" / "embedded"
@@ -105,6 +108,34 @@ def test_a_product_goes_in_and_is_found_by_photo_and_by_words(pipeline):
 def test_a_command_is_performed(pipeline):
     answer = run(pipeline, ["catalogue"], {"command": column(b'{"operation": "count"}')})
     assert json.loads(answer["result"][0, 0])["count"] >= 0
+
+
+def test_the_status_tells_what_filled_the_catalogue(pipeline):
+    product = json.dumps({"id": "filled", "name": "Hat"}).encode()
+    tensors = {"product": column(product), "image_bytes": column(b""), "query_text": column(b"Hat")}
+    run(pipeline, steps_of("product_index"), tensors)
+    answer = run(pipeline, ["catalogue"], {"command": column(b'{"operation": "status"}')})
+    status = json.loads(answer["result"][0, 0])
+    (filled,) = status["filled_by"]
+    assert filled["encoded_on"] == f"fp32 on {processor_name()}"
+
+
+def test_an_encoder_that_differs_from_fp32_is_not_loaded(tmp_path, environment, monkeypatch):
+    small_encoder(tmp_path / "encoder")
+    monkeypatch.setenv(PREFIX + "ENCODER_DIRECTORY", str(tmp_path / "encoder"))
+    monkeypatch.setenv(PREFIX + "STATE_DIRECTORY", str(tmp_path / "state"))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    spec = models.composing_model(load_encoder(tmp_path / "encoder"), models.IMAGE_ENCODER)
+    right = EncoderSession(tmp_path / "encoder" / "image_encoder.onnx", spec, 1).encode({"pixel_values": pixels})
+    for embeds, passes in ((right, True), (right[::-1], False)):
+        np.savez(tmp_path / "encoder" / "reference.npz", pixel_values=pixels, image_embeds=embeds)
+        model = adapter_class("image_encoder")()
+        if passes:
+            model.initialize({})
+            assert len(list((tmp_path / "state").glob("image_encoder_*.json"))) == 1
+        else:
+            with pytest.raises(ConfigError, match=r"image_encoder of small@.* gives other embeddings on "):
+                model.initialize({})
 
 
 def test_a_bad_photo_is_refused_by_its_model(pipeline):

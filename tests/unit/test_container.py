@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from product_match import container as production
 from product_match.contract.errors import ConfigError, PlatformError
 from product_match.host import platforms
+from product_match.settings import ServingSettings
 from product_match.triton import flags
 from product_match.triton.flags import Flag, arguments
 from tests.fakes.encoders import encoder_spec
@@ -161,3 +163,16 @@ def test_engines_that_do_not_fit_are_told_in_the_builders_words(tmp_path):
         ConfigError, match="cannot be checked: /nowhere: No such file or directory; build the image again"
     ):
         production.check_engines(tmp_path, ("/nowhere",))
+
+
+def test_engines_are_guarded_once_they_are_served(place, environment):
+    settings = ServingSettings.from_environment(environment)
+    assert production.guard_engines(settings, 8001, ("/nowhere",)) is None
+    (place / "encoder" / "reference.npz").touch()
+    told = place / "told"
+    code = f"import pathlib, sys; pathlib.Path({str(told)!r}).write_text(' '.join(sys.argv[1:]))"
+    guard = production.guard_engines(settings, 9001, (*PYTHON, code))
+    assert guard.wait(30) == 0
+    assert told.read_text() == (
+        f"--directory {place}/encoder --url 127.0.0.1:9001 --record /tmp/product-match --guard {os.getpid()}"
+    )

@@ -70,7 +70,7 @@ ARROWS = {
         *("contract", "settings", "documents", "index", "vectors", "words", "statistics", "encoder_change", "triton"),
     },
     "stack": {"contract", "settings", "host", "repository", "triton", "encoder_change"},
-    "container": {"contract", "settings", "host", "repository", "triton"},
+    "container": {"contract", "settings", "host", "repository", "triton", "encoding"},
 }
 
 

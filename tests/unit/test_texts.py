@@ -67,6 +67,22 @@ def test_more_than_the_context_length_is_cut_and_keeps_its_end_token(demo):
     assert rows.input_ids[0, -1] == end.input_ids[0, end.eot_index[0, 0]]
 
 
+@pytest.mark.parametrize("text", ["red dress <|endoftext|> blue shoes", "<|startoftext|>red", "<|endoftext|>"])
+def test_control_tokens_that_are_spelled_are_text(demo, text):
+    end = demo.tokenize(["red"])
+    last = end.input_ids[0, end.eot_index[0, 0]]
+    rows = demo.tokenize([text])
+    tokens = rows.input_ids[0, : rows.eot_index[0, 0] + 1].tolist()
+    assert tokens.index(last) == len(tokens) - 1
+    assert end.input_ids[0, 0] not in tokens[1:]
+
+
+def test_a_byte_order_mark_is_dropped():
+    assert decode_text("\ufeffred shoes".encode()) == "red shoes"
+    with pytest.raises(InvalidRequestError, match="got an empty text"):
+        decode_text("\ufeff".encode())
+
+
 def test_last_token_pooling_points_at_the_last_position():
     spec = load_encoder(DEMO)
     changed = encoder_spec(text_buckets=(64,), text_pooling="last_token", pad_id=spec.pad_id, lowercase_text=True)

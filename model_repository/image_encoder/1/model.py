@@ -12,6 +12,7 @@ from product_match.contract.models import IMAGE_ENCODER, composing_model
 from product_match.encoding.session import EncoderSession
 from product_match.triton.batches import BatchServer
 from product_match.triton.process import prepare_process
+from product_match.triton.proof import prove
 from product_match.triton.services import EncoderService
 from product_match.triton.settings import model_settings
 
@@ -20,11 +21,13 @@ class TritonPythonModel:
     """Encodes photos with ONNX Runtime."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the session from the encoder directory."""
+        """Load the session from the encoder directory, and compare it with FP32."""
         prepare_process(pb_utils)
         settings = model_settings(args, os.environ)
-        spec = composing_model(load_encoder(settings.encoder_directory), IMAGE_ENCODER)
+        encoder = load_encoder(settings.encoder_directory)
+        spec = composing_model(encoder, IMAGE_ENCODER)
         session = EncoderSession(settings.encoder_directory / IMAGE_ONNX_FILE, spec, settings.encoder_threads)
+        prove(settings, encoder, spec, session.encode)
         self._server = BatchServer(pb_utils, spec, EncoderService(spec, session), options=None)
 
     def execute(self, requests: list[Any]) -> list[Any]:

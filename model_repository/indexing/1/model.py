@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
@@ -15,6 +16,7 @@ from product_match.encoder_change.writers import held_until_served
 from product_match.indexing.service import IndexingService
 from product_match.triton.batches import BatchServer
 from product_match.triton.process import prepare_process
+from product_match.triton.proof import encoded_on
 from product_match.triton.settings import model_settings
 
 
@@ -27,7 +29,8 @@ class TritonPythonModel:
         settings = model_settings(args, os.environ)
         encoder = load_encoder(settings.encoder_directory)
         self._catalogue = open_for_writing(settings, encoder)
-        writing = IndexingService(self._catalogue.documents, self._catalogue.owner)
+        encoded = partial(encoded_on, settings, encoder)
+        writing = IndexingService(self._catalogue.documents, self._catalogue.owner, encoded)
         service = held_until_served(writing, self._catalogue.gate)
         self._server = BatchServer(pb_utils, composing_model(encoder, INDEXING), service, INDEX_OPTIONS)
 
