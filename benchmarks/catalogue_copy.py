@@ -7,9 +7,10 @@ from pathlib import Path
 from product_match.contract.encoder import load_encoder
 from product_match.documents.connection import connect
 from product_match.documents.store import DocumentStore
-from product_match.index.points import vector_point
+from product_match.index.points import PointMaker
 from product_match.settings import Secret, ServingSettings
 from product_match.vectors.edge_index import EdgeIndex
+from product_match.words.encoding import WordsRecipe
 
 DATABASE = "product_match"
 
@@ -30,6 +31,7 @@ def open_documents(encoder_directory: Path, mongodb_uri: str, scratch: Path) -> 
 def copy_index(documents: DocumentStore, directory: Path, dimension: int) -> EdgeIndex:
     """Return a new index in `directory` that holds every product of the document store."""
     index = EdgeIndex(directory, dimension)
+    points = PointMaker(WordsRecipe())
     for page in documents.walk({"deleted": None}):
-        index.upsert([vector_point(document) for document in page])
+        index.upsert([points.point(document) for document in page])
     return index
