@@ -30,7 +30,8 @@ def open_documents(encoder_directory: Path, mongodb_uri: str, scratch: Path) -> 
 
 def copy_index(documents: DocumentStore, directory: Path, dimension: int) -> EdgeIndex:
     """Return a new index in `directory` that holds every product of the document store."""
-    index, points = EdgeIndex(directory, dimension), PointMaker(WordsRecipe())
+    index = EdgeIndex(directory, dimension)
+    points = PointMaker(WordsRecipe())
     for page in documents.walk({"deleted": None}):
         index.upsert([points.point(document) for document in page])
     return index

@@ -13,7 +13,7 @@ import asyncio
 import enum
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,10 @@ from product_match.contract.encoder import EncoderSpec, load_encoder
 from product_match.contract.limits import DEFAULT_TOP_K
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
-from product_match.retrieval.fusion import fuse
+from product_match.retrieval.fusion import rank
+from product_match.retrieval.rows import RowQuery
+from product_match.retrieval.searches import gather, row_searches
 from product_match.vectors.edge_index import EdgeIndex
-from product_match.vectors.vector_index import VectorQuery
 
 FLOAT_ENCODER = "pattern_image_encoder"
 WARM_UP_S = 1.0
@@ -170,19 +171,10 @@ class Application:
             sides["text"] = await _infer(
                 triton, "text_encoder", "text_embeds", {"input_ids": ids, "eot_index": place}
             )
-        query = fuse(sides, dict.fromkeys(sides, 1.0), self._encoder.scales)
-        hits = self._index.search(
-            [
-                VectorQuery(
-                    vector_name=search.vector_name,
-                    vector=search.vector,
-                    limit=query.limit(DEFAULT_TOP_K),
-                    with_vectors=query.needs_vectors,
-                )
-                for search in query.searches()
-            ]
-        )
-        return query.rank(hits)[:DEFAULT_TOP_K]
+        row = _by_vectors(sides)
+        searches = row_searches(row, self._encoder.scales)
+        hits = self._index.search([search.query for search in searches])
+        return rank(row, gather(row, searches, hits, self._encoder.scales))[:DEFAULT_TOP_K]
 
     def _pixels(self, photo: bytes) -> NDArray[np.float32]:
         pixels = (self._images.pixels(photo).astype(np.float32) - self._mean) / self._std
@@ -193,6 +185,24 @@ class Application:
         ids = np.full((1, self._encoder.context_length), self._encoder.pad_id, np.int32)
         ids[:, : rows.input_ids.shape[1]] = rows.input_ids
         return ids, rows.eot_index
+
+
+def _by_vectors(sides: Mapping[str, NDArray[np.float32]]) -> RowQuery:
+    """Return the query of such an application: vectors alone, each side counting the same."""
+    return RowQuery(
+        query_id="",
+        sides=sides,
+        shares=dict.fromkeys(sides, 1.0 / len(sides)),
+        text="",
+        words=None,
+        top_k=DEFAULT_TOP_K,
+        fields=None,
+        filter=None,
+        min_score=None,
+        min_confidence=None,
+        fusion="vector",
+        explain=False,
+    )
 
 
 async def _answer(ranked: Sequence[tuple[str, float]], products: Any, reads: Reads) -> bytes:

@@ -24,13 +24,15 @@ from benchmarks.catalogue_copy import copy_index, open_documents
 from benchmarks.load.inputs import Inputs
 from benchmarks.load.messages import Kind
 from product_match.contract.encoder import IMAGE_ONNX_FILE, TEXT_ONNX_FILE, EncoderSpec, load_encoder
-from product_match.contract.models import IMAGE_ENCODER, TEXT_ENCODER, composing_model
+from product_match.contract.models import IMAGE_ENCODER, QUERY_TEXT, TEXT_ENCODER, composing_model
 from product_match.encoding.session import EncoderSession
 from product_match.index.product_cache import CachedProducts
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
 from product_match.retrieval.service import RetrievalService
-from product_match.triton.batches import BatchRequest
+from product_match.statistics.counting import count_catalogue
+from product_match.triton.batches import BatchRequest, bytes_column
+from product_match.words.analysis import Analyser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,9 @@ class Limit:
         self._documents = open_documents(encoder_directory, mongodb_uri, scratch)
         self.index = copy_index(self._documents, scratch / "index", self.encoder.embedding_dim)
         products = CachedProducts(self._documents, lambda: True)
-        self._retrieval = RetrievalService(self.encoder, self.index, products)
+        analyser = Analyser()
+        counted = count_catalogue(self._documents, self.encoder.embedding_dim, analyser, 1, threading.Event())
+        self._retrieval = RetrievalService(self.encoder, self.index, products, lambda: counted, analyser.language)
         self._images = ImagePreprocessor(self.encoder)
         self._single = ImagePreprocessor(self.encoder, threads=1)
         self._texts = TextPreprocessor(self.encoder, encoder_directory)
@@ -121,7 +125,9 @@ class Limit:
             pixels = np.stack(preprocessor.preprocess([inputs.photo(number) for number in numbers]))
             tensors["image_embeds"] = self._session("image", way.threads).encode({"pixel_values": pixels})
         if kind is not Kind.IMAGE:
-            tensors["text_embeds"] = self._text_embeds([inputs.text(number) for number in numbers], way.threads)
+            texts = [inputs.text(number) for number in numbers]
+            tensors["text_embeds"] = self._text_embeds(texts, way.threads)
+            tensors[QUERY_TEXT.name] = bytes_column(texts)
         (answer,) = self._retrieval([BatchRequest(tensors=tensors, request_id="limit")])
         if not isinstance(answer, dict):
             raise answer

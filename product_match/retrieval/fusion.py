@@ -91,7 +91,9 @@ def _summed(
 
 def _by_rank(found: Found) -> dict[str, float]:
     """Reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009)."""
-    return _summed(found.lists, lambda hits: [RRF_K / (RRF_K + rank) for rank in range(1, len(hits) + 1)])
+    # An engine gives equals in any order, and here the order is all that counts.
+    lists = {name: sorted(hits, key=lambda hit: (-hit.score, hit.id)) for name, hits in found.lists.items()}
+    return _summed(lists, lambda hits: [RRF_K / (RRF_K + rank) for rank in range(1, len(hits) + 1)])
 
 
 def _by_range(found: Found) -> dict[str, float]:

@@ -110,7 +110,10 @@ class EdgeIndex:
     def count_unindexed(self) -> int:
         """Return how many points no HNSW graph holds, about: each search compares with all of them."""
         counts = [self._count_with(name) for name in ENGINE_VECTOR_NAMES]
-        indexed = self._call("info", lambda shard: shard.info().indexed_vectors_count)
+        # The words' own index is always whole, and counts as well.
+        indexed = self._call("info", lambda shard: shard.info().indexed_vectors_count) - self._count_with(
+            WORDS_VECTOR
+        )
         if not sum(counts):
             return 0
         return int(max(0, sum(counts) - indexed) * max(counts) / sum(counts))

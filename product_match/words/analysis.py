@@ -29,6 +29,9 @@ _JOINERS: Final = re.compile(r"[-'’.,/&+_]")
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)?")
 _FRACTION: Final = re.compile(r"(\d+)/(\d+)")
 _AMOUNT: Final = re.compile(r"(\d+(?:[.,/]\d+)?)([a-z]{1,4})")
+_THOUSANDS: Final = {
+    separator: re.compile(rf"[1-9]\d{{0,2}}(?:[{separator}]\d{{3}})+(?=[a-z]{{0,4}}$)") for separator in ",."
+}
 _UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 _UNITS: Final[Mapping[str, tuple[str, float]]] = {
@@ -49,8 +52,11 @@ _UNITS: Final[Mapping[str, tuple[str, float]]] = {
 _IRREGULAR: Final[Mapping[str, Mapping[str, str]]] = {
     "english": {
         "women": "woman",
+        "womens": "woman",
         "men": "man",
+        "mens": "man",
         "children": "child",
+        "childrens": "child",
         "feet": "foot",
         "knives": "knife",
         "leaves": "leaf",
@@ -94,6 +100,7 @@ class Analyser:
         self.language = language
         self._stemmer = Stemmer.Stemmer(language)
         self._irregular = _IRREGULAR.get(language, {})
+        self._thousands = "," if language == "english" else "."
         self._stem = lru_cache(maxsize=CACHED_WORDS)(self._stem_of)
         self._word = lru_cache(maxsize=CACHED_WORDS)(self._word_of)
 
@@ -107,7 +114,13 @@ class Analyser:
 
     def _raw_words(self, text: str) -> list[str]:
         plain = unicodedata.normalize("NFKC", text).replace("\u2044", "/").casefold()
-        return [_POSSESSIVE.sub("", match.group()) for match in _WORD.finditer(plain)]
+        return [self._without_thousands(_POSSESSIVE.sub("", match.group())) for match in _WORD.finditer(plain)]
+
+    def _without_thousands(self, word: str) -> str:
+        """Return "1000" for "1,000", where the language writes it so."""
+        if self._thousands not in word or not _THOUSANDS[self._thousands].match(word):
+            return word
+        return word.replace(self._thousands, "")
 
     def _joined(self, raw: list[str]) -> Iterator[Word]:
         """Yield words; "500 ml" is one, and so is "t shirt", whose "t" alone says nothing."""
@@ -121,7 +134,7 @@ class Analyser:
             elif len(word) == 1 and word.isalpha() and following.isalpha() and len(following) > 2:
                 yield self._word(f"{word}-{following}")
                 place += 1
-            elif word:
+            else:
                 yield self._word(word)
 
     def _word_of(self, word: str) -> Word:
@@ -141,8 +154,8 @@ class Analyser:
         return Word(surface=_folded("".join(parts)), terms=tuple(found))
 
     def _forms(self, word: str) -> tuple[str, ...]:
-        """Return the stem of a word, and a second one where its umlauts may be written with an e."""
-        stems = [self._stem(word)]
+        """Return the stem of a word; more than one where accents may be left out, or umlauts written with an e."""
+        stems = [self._stem(word)] if word.isascii() else [self._stem(_folded(word)), self._stem(word)]
         if any(letter in word for letter in "äöü"):
             stems.append(self._stem(word.translate(_UMLAUTS)))
         return tuple(dict.fromkeys(stems))

@@ -9,8 +9,12 @@ import numpy as np
 from product_match.contract.products import photos_digest, point_id
 from product_match.documents.records import ProductWrite
 from product_match.documents.writing import write_products
+from product_match.index.points import PointMaker
+from product_match.words.encoding import WordsRecipe
 
 DIMENSION = 4
+RECIPE = WordsRecipe()
+POINT_MAKER = PointMaker(RECIPE)
 
 
 def unit_vector(seed: int, dimension: int = DIMENSION) -> np.ndarray:

@@ -1,9 +1,14 @@
-"""A vector index in memory that fails on order, for tests of what is around an index."""
+"""Vector indexes in memory: one that fails on order, and one that compares with every point."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from product_match.contract.filters import ProductFilter
+from product_match.contract.vectors import WORDS_VECTOR
 from product_match.vectors.vector_index import Hit, Revision, VectorPoint, VectorQuery
 
 
@@ -49,3 +54,51 @@ class MemoryIndex:
     def _revision(self, id_: str) -> Revision:
         point = self.points[id_]
         return Revision(id_, point.rev, tuple(sorted(point.vectors)))
+
+
+class ExactIndex:
+    """Answers searches by the definitions, from a few points; the real engines are held to the same elsewhere."""
+
+    def __init__(self, points: Sequence[VectorPoint]) -> None:
+        self.points = list(points)
+        self.batches: list[list[VectorQuery]] = []
+
+    def search(self, queries: Sequence[VectorQuery]) -> list[list[Hit]]:
+        self.batches.append(list(queries))
+        return [self._one(query) for query in queries]
+
+    def _one(self, query: VectorQuery) -> list[Hit]:
+        hits = []
+        for point in self.points:
+            if query.lacking in point.vectors or not _fits(query.filter, point):
+                continue
+            score = self._words(query, point) if query.vector_name == WORDS_VECTOR else _dot(query, point)
+            if score is not None:
+                hits.append(Hit(point.id, score, point.vectors if query.with_vectors else {}))
+        return sorted(hits, key=lambda hit: -hit.score)[: query.limit]
+
+    def _words(self, query: VectorQuery, point: VectorPoint) -> float | None:
+        having = [dict(zip(p.words.indices, p.words.values, strict=True)) for p in self.points if p.words is not None]
+        own = {} if point.words is None else dict(zip(point.words.indices, point.words.values, strict=True))
+        score = 0.0
+        for index, value in zip(query.vector.indices, query.vector.values, strict=True):
+            number = sum(index in held for held in having)
+            rarity = math.log(1 + (len(having) - number + 0.5) / (number + 0.5))
+            score += value * rarity * own.get(index, 0.0)
+        return score if own.keys() & set(query.vector.indices) else None
+
+
+def _dot(query: VectorQuery, point: VectorPoint) -> float | None:
+    held = point.vectors.get(query.vector_name)
+    return None if held is None else float(np.max(np.atleast_2d(held) @ query.vector))
+
+
+def _fits(product_filter: ProductFilter | None, point: VectorPoint) -> bool:
+    """Lists of values and least or greatest numbers; these tests use no more."""
+    for field in product_filter.fields if product_filter is not None else ():
+        value = point.payload.get(field.field)
+        if value is None or (field.any_of is not None and value not in field.any_of):
+            return False
+        if (field.gte is not None and value < field.gte) or (field.lte is not None and value > field.lte):
+            return False
+    return True

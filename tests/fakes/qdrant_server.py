@@ -265,13 +265,7 @@ class _Points(qdrant.PointsServicer):
             for id_, point in held.points.items()
             if query.using in point.vectors and _fits(query.filter, point)
         ]
-        best = sorted(scored, key=lambda item: -item[0])[: query.limit]
-        shown = held.points if query.with_vectors.enable else {}
-        hits = [
-            qdrant.ScoredPoint(id=qdrant.PointId(uuid=id_), score=score, vectors=_vectors(shown.get(id_)))
-            for score, id_ in best
-        ]
-        return qdrant.BatchResult(result=hits)
+        return _hits(query, held, scored)
 
     def _answer_sparse(self, query, held):
         """Score as Qdrant does with the modifier IDF: over all points that have the vector, filtered or not."""
@@ -287,15 +281,23 @@ class _Points(qdrant.PointsServicer):
                 rarity = np.log(1.0 + (len(having) - number + 0.5) / (number + 0.5))
                 score += value * rarity * weights.get(index, 0.0)
             scored.append((score, id_))
-        best = sorted(scored, key=lambda item: -item[0])[: query.limit]
-        hits = [qdrant.ScoredPoint(id=qdrant.PointId(uuid=id_), score=score) for score, id_ in best]
-        return qdrant.BatchResult(result=hits)
+        return _hits(query, held, scored)
 
 
-def _vectors(point):
-    if point is None:
-        return None
-    vectors = {name: _vector_output(numbers) for name, numbers in point.vectors.items()}
+def _hits(query, held, scored):
+    best = sorted(scored, key=lambda item: -item[0])[: query.limit]
+    asked = set(query.with_vectors.include.names)
+    hits = [
+        qdrant.ScoredPoint(
+            id=qdrant.PointId(uuid=id_), score=score, vectors=_vectors(held.points[id_], asked) if asked else None
+        )
+        for score, id_ in best
+    ]
+    return qdrant.BatchResult(result=hits)
+
+
+def _vectors(point, asked):
+    vectors = {name: _vector_output(numbers) for name, numbers in point.vectors.items() if name in asked}
     return qdrant.VectorsOutput(vectors=qdrant.NamedVectorsOutput(vectors=vectors))
 
 

@@ -8,7 +8,7 @@ from product_match.contract.filters import read_filter
 from product_match.documents.removal import remove_matching, remove_products
 from product_match.documents.store import open_documents
 from product_match.index.applier import Applier
-from tests.fakes.catalogues import points, product_write, write_all
+from tests.fakes.catalogues import POINT_MAKER, points, product_write, write_all
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.indexes import MemoryIndex
 
@@ -49,7 +49,7 @@ def test_the_answer_names_what_was_there_with_the_revision_of_its_tombstone(docu
 
 def test_tombstones_that_the_applier_has_taken_away_already_count(documents, monkeypatch):
     def after_applying():
-        Applier(documents, MemoryIndex()).apply_once()
+        Applier(documents, MemoryIndex(), POINT_MAKER).apply_once()
         assert documents.read(points(1)) == {}
 
     between(documents, monkeypatch, after_applying)

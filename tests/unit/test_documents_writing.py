@@ -17,13 +17,10 @@ from product_match.documents.records import Outcome, ProductWrite, Receipt, unpa
 from product_match.documents.removal import remove_products
 from product_match.documents.store import open_documents
 from product_match.documents.writing import write_products
-from product_match.index.points import PointMaker
-from product_match.words.encoding import WordsRecipe
-from tests.fakes.catalogues import image_digest, photo_bytes, photo_vector, product_write, unit_vector
+from tests.fakes.catalogues import POINT_MAKER, image_digest, photo_bytes, photo_vector, product_write, unit_vector
 from tests.fakes.encoders import encoder_spec
 
 IDENTITY = encoder_spec().identity
-POINTS = PointMaker(WordsRecipe())
 
 
 @pytest.fixture
@@ -263,9 +260,9 @@ def test_several_photos_are_kept_together_in_order_with_their_vectors(documents)
     assert held["image_count"] == 3
     assert held["image_sha256"] == image_digest(*(photo_bytes(1, place) for place in range(3)))
     assert load_images(documents.images, held["image_sha256"]) == write.photos
-    point = POINTS.point(held)
+    point = POINT_MAKER.point(held)
     assert point.vectors["image"].tolist() == [photo_vector(1, place).tolist() for place in range(3)]
-    assert POINTS.point(stored(documents, 2)).vectors["image"].shape == (4,)
+    assert POINT_MAKER.point(stored(documents, 2)).vectors["image"].shape == (4,)
     assert "image_count" not in stored(documents, 2)
 
 
@@ -275,7 +272,7 @@ def test_another_number_or_order_of_photos_is_a_change(documents):
     outcomes = [write_one(documents, write).outcome for write in (first, first, turned, second, product_write(1))]
     assert [outcome.value for outcome in outcomes] == ["created", "unchanged", "updated", "updated", "updated"]
     assert "image_count" not in stored(documents, 1)
-    assert POINTS.point(stored(documents, 1)).vectors["image"].shape == (4,)
+    assert POINT_MAKER.point(stored(documents, 1)).vectors["image"].shape == (4,)
 
 
 def test_large_photos_of_one_product_are_told_apart(documents):

@@ -12,12 +12,9 @@ from product_match.documents.store import open_documents
 from product_match.documents.writing import write_products
 from product_match.encoder_change import transfer
 from product_match.encoder_change.transfer import Transfer
-from product_match.index.points import PointMaker
-from product_match.words.encoding import WordsRecipe
-from tests.fakes.catalogues import photo_bytes, product_write
+from tests.fakes.catalogues import POINT_MAKER, photo_bytes, product_write
 
 DIMENSION = 6
-POINTS = PointMaker(WordsRecipe())
 
 
 class Embedder:
@@ -62,15 +59,15 @@ def test_all_photos_of_a_product_are_embedded_in_order(pair, monkeypatch):
     run.everything()
     assert (run.embedded, run.failed) == (4, {})
     for number, photos in ((1, 5), (3, 3)):
-        found = POINTS.point(held(target)[f"p{number}"]).vectors["image"]
+        found = POINT_MAKER.point(held(target)[f"p{number}"]).vectors["image"]
         np.testing.assert_allclose(found, [vector(photo_bytes(number, n)) for n in range(photos)], atol=1e-6)
-    assert POINTS.point(held(target)["p2"]).vectors["image"].shape == (DIMENSION,)
+    assert POINT_MAKER.point(held(target)["p2"]).vectors["image"].shape == (DIMENSION,)
     write_products(source, [product_write(1), product_write(2, photos=2)])
     run.everything()
     after = held(target)
     assert "image_count" not in after["p1"]
-    assert POINTS.point(after["p1"]).vectors["image"].shape == (DIMENSION,)
-    assert POINTS.point(after["p2"]).vectors["image"].shape == (2, DIMENSION)
+    assert POINT_MAKER.point(after["p1"]).vectors["image"].shape == (DIMENSION,)
+    assert POINT_MAKER.point(after["p2"]).vectors["image"].shape == (2, DIMENSION)
 
 
 def test_one_bad_photo_of_several_keeps_the_product_back(pair):

@@ -12,7 +12,7 @@ from product_match.documents.removal import remove_products
 from product_match.documents.store import open_documents
 from product_match.index import applier as applier_module
 from product_match.index.applier import Applier
-from tests.fakes.catalogues import points, product_write, unit_vector, write_all
+from tests.fakes.catalogues import POINT_MAKER, points, product_write, unit_vector, write_all
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.indexes import MemoryIndex
 
@@ -31,7 +31,7 @@ def index():
 
 @pytest.fixture
 def applier(documents, index):
-    made = Applier(documents, index, poll_s=0.02)
+    made = Applier(documents, index, POINT_MAKER, poll_s=0.02)
     yield made
     made.close()
 
@@ -106,7 +106,7 @@ def test_a_tombstone_that_becomes_a_product_again_while_it_is_applied_is_kept(do
 def test_what_another_applier_carried_further_is_applied_again(documents, index, applier):
     """A stalled applier puts an old point over a new one; clearing fails, and it mends what it did."""
     write_all(documents, product_write(1), product_write(2))
-    other = Applier(documents, index)
+    other = Applier(documents, index, POINT_MAKER)
 
     def other_is_faster(name):
         index.before = lambda _: None
@@ -168,7 +168,7 @@ def test_many_waiters_are_all_answered(documents, index, applier):
 
 def test_an_index_that_is_away_is_logged_once_and_work_goes_on_by_itself(documents, index, monkeypatch, caplog):
     monkeypatch.setattr(applier_module, "MAX_BACKOFF_S", 0.02)
-    applier = Applier(documents, index, poll_s=0.01)
+    applier = Applier(documents, index, POINT_MAKER, poll_s=0.01)
     failed = threading.Semaphore(0)
 
     def away(name):
@@ -194,7 +194,7 @@ def test_an_index_that_is_away_is_logged_once_and_work_goes_on_by_itself(documen
 
 def test_an_unforeseen_error_does_not_end_the_thread(documents, index, monkeypatch, caplog):
     monkeypatch.setattr(applier_module, "MAX_BACKOFF_S", 0.02)
-    applier = Applier(documents, index, poll_s=0.01)
+    applier = Applier(documents, index, POINT_MAKER, poll_s=0.01)
     seen = threading.Event()
 
     def broken(name):
@@ -243,7 +243,7 @@ def test_changes_are_recorded_for_an_index_that_is_built_meanwhile(documents, in
 
 
 def test_closing_before_starting_does_no_harm(documents, index):
-    Applier(documents, index).close()
+    Applier(documents, index, POINT_MAKER).close()
 
 
 class Clock:
@@ -256,8 +256,8 @@ class Clock:
 
 def test_of_several_appliers_the_one_with_the_lease_works(documents, index):
     clock = Clock()
-    first = Applier(documents, index, lease=Lease(documents.meta, "applier", clock=clock))
-    second = Applier(documents, index, lease=Lease(documents.meta, "applier", clock=clock))
+    first = Applier(documents, index, POINT_MAKER, lease=Lease(documents.meta, "applier", clock=clock))
+    second = Applier(documents, index, POINT_MAKER, lease=Lease(documents.meta, "applier", clock=clock))
     write_all(documents, product_write(1))
     assert first.apply_once() == 1
     write_all(documents, product_write(2))
@@ -305,12 +305,12 @@ def test_two_that_take_a_free_lease_at_the_same_time_do_not_both_get_it(document
 def test_giving_the_lease_back_to_a_store_that_is_away_is_no_error(documents, index, monkeypatch):
     lease = Lease(documents.meta, "x")
     monkeypatch.setattr(Lease, "release", lambda _: (_ for _ in ()).throw(UnavailableError("away")))
-    Applier(documents, index, lease=lease).close()
+    Applier(documents, index, POINT_MAKER, lease=lease).close()
 
 
 def test_trouble_of_any_kind_is_reported(documents, index, monkeypatch):
     monkeypatch.setattr(applier_module, "MAX_BACKOFF_S", 0.01)
-    applier = Applier(documents, index, poll_s=0.01)
+    applier = Applier(documents, index, POINT_MAKER, poll_s=0.01)
     met = threading.Semaphore(0)
 
     def refuse(name):
@@ -330,7 +330,7 @@ def test_the_index_is_flushed_after_many_changes_and_after_the_last_one(document
     monkeypatch.setattr(applier_module, "FLUSH_CHANGES", 3)
     flushed = threading.Semaphore(0)
     index.before = lambda name: flushed.release() if name == "flush" else None
-    applier = Applier(documents, index, poll_s=0.01)
+    applier = Applier(documents, index, POINT_MAKER, poll_s=0.01)
     applier.start()
     revs = write_all(documents, *(product_write(n) for n in range(3)))
     assert applier.wait(revs, 30) == {}

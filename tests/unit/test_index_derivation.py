@@ -9,7 +9,7 @@ from product_match.contract.errors import UnavailableError
 from product_match.documents.store import open_documents
 from product_match.index import derivation
 from product_match.vectors.edge_index import EdgeIndex
-from tests.fakes.catalogues import DIMENSION, product_write, write_all
+from tests.fakes.catalogues import DIMENSION, POINT_MAKER, RECIPE, product_write, write_all
 from tests.fakes.encoders import encoder_spec
 
 
@@ -26,7 +26,7 @@ def test_a_busy_document_store_is_waited_for_longer_than_a_request_would(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(derivation, "open_documents", refuse)
     monkeypatch.setattr(derivation, "_give_way", lambda: None)
-    assert derivation.main([str(memory_path / "shard")]) == 1
+    assert derivation.main([str(memory_path / "shard"), RECIPE.to_json()]) == 1
     assert limits == [derivation.STORE_TIMEOUT_S]
     assert limits[0] > catalogue_settings.store_timeout_s
     assert capsys.readouterr().err == "the store is away\n"
@@ -48,7 +48,7 @@ def test_searches_get_their_turn_at_the_document_store_between_pages(memory_path
     monkeypatch.setattr(derivation, "PAGE_SIZE", 10)
     monkeypatch.setattr(derivation.time, "sleep", pauses.append)
     index = EdgeIndex(memory_path / "shard", DIMENSION)
-    assert derivation.derive(documents, index, graph_threshold=10) == 25
+    assert derivation.derive(documents, index, POINT_MAKER, graph_threshold=10) == 25
     assert index.count() == 25
     assert len(pauses) == 3
     assert all(0 < pause <= 0.25 for pause in pauses)

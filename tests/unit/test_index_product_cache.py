@@ -10,6 +10,7 @@ import pytest
 from product_match.contract.errors import UnavailableError
 from product_match.index.applier import Applier
 from product_match.index.product_cache import CachedProducts
+from tests.fakes.catalogues import POINT_MAKER
 
 
 class Source:
@@ -170,7 +171,7 @@ def document(id_, **fields):
 def test_the_applier_tells_of_changes_before_the_index_shows_them():
     log = []
     documents = Documents([document("a"), document("b", deleted=True)])
-    applier = Applier(documents, Index(log), changing=lambda ids: log.append(("changing", list(ids))))
+    applier = Applier(documents, Index(log), POINT_MAKER, changing=lambda ids: log.append(("changing", list(ids))))
     assert applier.apply_once() == 2
     assert log[0] == ("changing", ["a", "b"])
     assert {name for name, _ in log[1:]} == {"upsert", "delete"}
@@ -178,7 +179,7 @@ def test_the_applier_tells_of_changes_before_the_index_shows_them():
 
 def test_products_that_are_gone_are_told_of_as_well():
     log = []
-    applier = Applier(Documents(), Index(log), changing=lambda ids: log.append(("changing", list(ids))))
+    applier = Applier(Documents(), Index(log), POINT_MAKER, changing=lambda ids: log.append(("changing", list(ids))))
     applier.reapply(["gone"])
     assert ("changing", ["gone"]) in log
     assert log.index(("changing", ["gone"])) < log.index(("delete", ["gone"]))
@@ -187,7 +188,7 @@ def test_products_that_are_gone_are_told_of_as_well():
 def test_the_applier_is_in_step_only_while_it_works():
     documents = Documents()
     rounds = []
-    applier = Applier(documents, Index([]), poll_s=0.001)
+    applier = Applier(documents, Index([]), POINT_MAKER, poll_s=0.001)
     assert not applier.in_step(within_s=3600.0)
     documents.down = True
     applier.start()

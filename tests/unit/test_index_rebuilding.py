@@ -21,7 +21,7 @@ from product_match.vectors.edge_directory import EdgeDirectory
 from product_match.vectors.edge_index import EdgeIndex
 from product_match.vectors.swappable_index import SwappableIndex
 from product_match.vectors.vector_index import VectorQuery
-from tests.fakes.catalogues import DIMENSION, points, product_write, unit_vector, write_all
+from tests.fakes.catalogues import DIMENSION, POINT_MAKER, RECIPE, points, product_write, unit_vector, write_all
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.indexes import MemoryIndex
 
@@ -41,12 +41,12 @@ class Builder:
         self.during = lambda: None
         self.adopted, self.discarded = [], []
 
-    def empty(self):
+    def empty(self, points):
         return MemoryIndex()
 
-    def derived(self, report, cancelled):
+    def derived(self, points, report, cancelled):
         fresh = MemoryIndex()
-        Applier(self.documents, fresh).reapply(
+        Applier(self.documents, fresh, POINT_MAKER).reapply(
             [document["_id"] for page in self.documents.walk() for document in page]
         )
         self.during()
@@ -64,7 +64,7 @@ class Builder:
 def parts(documents):
     first = MemoryIndex()
     index = SwappableIndex(first)
-    applier = Applier(documents, index)
+    applier = Applier(documents, index, POINT_MAKER)
     builder = Builder(documents)
     write_all(documents, *(product_write(n) for n in range(5)))
     applier.apply_once()
@@ -201,7 +201,7 @@ def test_a_shard_is_derived_by_a_process_of_its_own(documents, edge):
     write_all(documents, *(product_write(n) for n in range(30)), product_write(30, image=False))
     remove_products(documents, ["p3"])
     stages = []
-    index = builder.derived(lambda stage, count: stages.append((stage, count)), threading.Event())
+    index = builder.derived(POINT_MAKER, lambda stage, count: stages.append((stage, count)), threading.Event())
     assert index.count() == 30
     assert stages == [("loading", 30)]
     ((hit,),) = index.search([VectorQuery(vector_name="image", vector=unit_vector(7), limit=1)])
@@ -220,7 +220,7 @@ def test_a_process_that_fails_is_told_with_its_words_and_leaves_nothing(document
     )
     builder = EdgeBuilder(settings, encoder_spec(), directory)
     with pytest.raises(ProductMatchError, match=r"the process that derives the index ended with 1: .*gone is not an"):
-        builder.derived(lambda *_: None, threading.Event())
+        builder.derived(POINT_MAKER, lambda *_: None, threading.Event())
     assert list(directory.path.iterdir()) == []
 
 
@@ -230,7 +230,7 @@ def test_a_process_is_killed_when_the_rebuild_is_cancelled(documents, edge):
     cancelled = threading.Event()
     cancelled.set()
     with pytest.raises(CancelledError, match="it was cancelled"):
-        builder.derived(lambda *_: None, cancelled)
+        builder.derived(POINT_MAKER, lambda *_: None, cancelled)
     assert list(directory.path.iterdir()) == []
 
 
@@ -242,8 +242,8 @@ def test_an_index_of_another_kind_is_no_shard(edge):
 def test_a_large_shard_gets_a_graph_and_a_small_one_none(documents, memory_path, capsys):
     write_all(documents, *(product_write(n) for n in range(150)))
     small, large = (EdgeIndex(memory_path / name, DIMENSION) for name in ("small", "large"))
-    assert derivation.derive(documents, small, graph_threshold=151) == 150
-    assert derivation.derive(documents, large, graph_threshold=150) == 150
+    assert derivation.derive(documents, small, POINT_MAKER, graph_threshold=151) == 150
+    assert derivation.derive(documents, large, POINT_MAKER, graph_threshold=150) == 150
     assert (small.count_unindexed(), large.count_unindexed()) == (150, 0)
     stages = [json.loads(line)["stage"] for line in capsys.readouterr().out.splitlines()]
     assert stages == ["loading", "loading", "building the graph"]
@@ -258,7 +258,7 @@ def test_the_main_program_derives_what_its_argument_names(
     for name, value in catalogue_settings.to_environment().items():
         monkeypatch.setenv(name, value)
     write_all(documents, product_write(1))
-    assert derivation.main([str(memory_path / "shard")]) == 0
+    assert derivation.main([str(memory_path / "shard"), RECIPE.to_json()]) == 0
     monkeypatch.setenv("PRODUCT_MATCH_STORE_TIMEOUT_S", "soon")
-    assert derivation.main([str(memory_path / "other")]) == 1
+    assert derivation.main([str(memory_path / "other"), RECIPE.to_json()]) == 1
     assert "PRODUCT_MATCH_STORE_TIMEOUT_S must be a number" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from product_match.index.applier import Applier
 from product_match.index.background_verification import BackgroundVerification
 from product_match.index.verification import Verification, verify
 from product_match.vectors.vector_index import VectorPoint
-from tests.fakes.catalogues import points, product_write, unit_vector, write_all
+from tests.fakes.catalogues import POINT_MAKER, points, product_write, unit_vector, write_all
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.indexes import MemoryIndex
 
@@ -45,7 +45,7 @@ def index():
 
 @pytest.fixture
 def owner(documents, index):
-    return Owner(index, Applier(documents, index))
+    return Owner(index, Applier(documents, index, POINT_MAKER))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from product_match.vectors.server_collections import ServerCollections
 from product_match.vectors.server_index import ServerIndex
 from product_match.vectors.swappable_index import SwappableIndex
 from product_match.vectors.vector_index import Hit, Revision, VectorPoint, VectorQuery, revisions
-from tests.fakes.catalogues import DIMENSION, unit_vector
+from tests.fakes.catalogues import DIMENSION, RECIPE, unit_vector
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.qdrant_server import FakeQdrant
 
@@ -26,7 +26,7 @@ def index(request, memory_path):
     if request.param == "server":
         with FakeQdrant() as server:
             channel = QdrantChannel(server.address)
-            collections = ServerCollections(channel, "products", encoder_spec())
+            collections = ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json())
             collections.prepare()
             opened = ServerIndex(channel, collections.alias, timeout_s=5.0)
             yield opened

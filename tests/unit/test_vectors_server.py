@@ -17,7 +17,7 @@ from product_match.vectors.server_channel import QdrantChannel
 from product_match.vectors.server_collections import ServerCollections
 from product_match.vectors.server_index import ServerIndex, dense_vector
 from product_match.vectors.vector_index import VectorPoint, VectorQuery
-from tests.fakes.catalogues import points, unit_vector
+from tests.fakes.catalogues import RECIPE, points, unit_vector
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.qdrant_server import FakeQdrant, Fault
 
@@ -39,7 +39,7 @@ def channel(server):
 
 @pytest.fixture
 def index(channel):
-    collections = ServerCollections(channel, "products", encoder_spec())
+    collections = ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json())
     collections.prepare()
     opened = ServerIndex(channel, collections.alias, timeout_s=2.0)
     opened.upsert([VectorPoint(id=points(1)[0], rev=1, vectors={"image": unit_vector(1)}, payload={})])
@@ -87,13 +87,13 @@ def test_the_alias_leads_to_a_collection_of_the_encoder_with_its_payload_indexes
 
 
 def test_preparing_again_keeps_what_is_there(server, channel, index):
-    ServerCollections(channel, "products", encoder_spec()).prepare()
+    ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json()).prepare()
     assert index.count() == 1
     assert list(server.collections) == ["products-0123456789ab-1"]
 
 
 def test_a_collection_made_by_a_process_that_died_before_the_alias_is_taken_over(server, channel):
-    collections = ServerCollections(channel, "products", encoder_spec())
+    collections = ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json())
     collections.create("products-0123456789ab-1")
     collections.prepare()
     assert collections.current() == "products-0123456789ab-1"
@@ -102,7 +102,7 @@ def test_a_collection_made_by_a_process_that_died_before_the_alias_is_taken_over
 def test_two_processes_that_start_together_end_with_the_same_collection(server):
     server.first_looks = threading.Barrier(2)
     channels = [QdrantChannel(server.address) for _ in range(2)]
-    prepared = [ServerCollections(channel, "products", encoder_spec()) for channel in channels]
+    prepared = [ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json()) for channel in channels]
     with ThreadPoolExecutor(2) as threads:
         for done in [threads.submit(collections.prepare) for collections in prepared]:
             done.result()
@@ -117,13 +117,13 @@ def test_a_collection_that_the_server_refuses_to_make_is_an_error(server, channe
     ordinary = [Fault()] * 2  # of the alias and of the collection it is told that there is none
     server.faults.extend([*ordinary, Fault(code=grpc.StatusCode.INVALID_ARGUMENT, words="disk full")])
     with pytest.raises(ProductMatchError, match=r"failed: INVALID_ARGUMENT \(disk full\)"):
-        ServerCollections(channel, "products", encoder_spec()).prepare()
+        ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json()).prepare()
     assert server.calls == ["ListAliases", "CollectionExists", "Create", "CollectionExists"]
     assert (server.collections, server.aliases) == ({}, {})
 
 
 def test_the_alias_is_switched_to_a_fresh_collection(server, channel, index):
-    collections = ServerCollections(channel, "products", encoder_spec())
+    collections = ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json())
     fresh = collections.fresh()
     assert fresh == "products-0123456789ab-2"
     collections.create(fresh)
@@ -134,13 +134,15 @@ def test_the_alias_is_switched_to_a_fresh_collection(server, channel, index):
 
 
 def test_two_encoders_have_collections_of_their_own(server, channel, index):
-    ServerCollections(channel, "products", encoder_spec(revision="ba9876543210", embedding_dim=8)).prepare()
+    ServerCollections(
+        channel, "products", encoder_spec(revision="ba9876543210", embedding_dim=8), RECIPE.to_json()
+    ).prepare()
     assert sorted(server.aliases) == ["products-0123456789ab", "products-ba9876543210"]
 
 
 def test_a_collection_of_another_dimension_is_refused_with_what_to_do(channel, index):
     with pytest.raises(ConfigError, match="does not fit encoder tiny@0123456789ab") as caught:
-        ServerCollections(channel, "products", encoder_spec(embedding_dim=8)).prepare()
+        ServerCollections(channel, "products", encoder_spec(embedding_dim=8), RECIPE.to_json()).prepare()
     assert "image and text of 8 numbers and the multivector images, with distance Dot" in str(caught.value)
     assert "it has: image 4, images 4, text 4; delete the collection" in str(caught.value)
 
@@ -149,7 +151,7 @@ def test_a_collection_from_when_products_had_one_photo_is_refused_with_what_to_d
     params = server.collections["products-0123456789ab-1"].config.vectors_config.params_map.map
     del params["images"]
     with pytest.raises(ConfigError, match="it has: image 4, text 4; delete the collection and run") as caught:
-        ServerCollections(channel, "products", encoder_spec()).prepare()
+        ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json()).prepare()
     assert "`product-match verify --repair` once the server is up, which fills a new one" in str(caught.value)
 
 
@@ -170,16 +172,16 @@ def test_the_vectors_of_old_and_new_servers_are_read_alike(old):
 
 
 def test_a_collection_without_named_vectors_is_refused(server, channel):
-    ServerCollections(channel, "products", encoder_spec()).prepare()
+    ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json()).prepare()
     params = qdrant.VectorParams(size=4, distance=qdrant.Distance.Dot)
     server.collections["products-0123456789ab-1"].config.vectors_config.CopyFrom(qdrant.VectorsConfig(params=params))
     with pytest.raises(ConfigError, match="it has: none; delete the collection"):
-        ServerCollections(channel, "products", encoder_spec()).prepare()
+        ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json()).prepare()
 
 
 def test_a_collection_of_another_encoder_is_refused(channel, index):
     with pytest.raises(ConfigError, match="holds vectors of encoder tiny@0123456789ab, and this server runs other@"):
-        ServerCollections(channel, "products", encoder_spec(name="other")).prepare()
+        ServerCollections(channel, "products", encoder_spec(name="other"), RECIPE.to_json()).prepare()
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
@@ -249,9 +251,9 @@ def test_a_dropped_connection_is_unavailable_and_heals_by_itself(server, channel
 def test_the_api_key_goes_with_every_call_and_a_wrong_one_is_told():
     with FakeQdrant(api_key="s3cret") as server:
         good, bad = QdrantChannel(server.address, "s3cret"), QdrantChannel(server.address, "wrong")
-        ServerCollections(good, "products", encoder_spec()).prepare()
+        ServerCollections(good, "products", encoder_spec(), RECIPE.to_json()).prepare()
         with pytest.raises(ConfigError, match=r"refuses the API key .*; correct it") as caught:
-            ServerCollections(bad, "products", encoder_spec()).prepare()
+            ServerCollections(bad, "products", encoder_spec(), RECIPE.to_json()).prepare()
         assert "s3cret" not in str(caught.value)
         good.close()
         bad.close()
