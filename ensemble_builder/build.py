@@ -25,6 +25,7 @@ from ensemble_builder.report import BuildReport
 from ensemble_builder.repository import assemble_embedded, assemble_production
 from ensemble_builder.retrieval_quality import Embedded
 from ensemble_builder.staging import staged
+from ensemble_builder.towers import attend_as_published
 from ensemble_builder.verification import REFERENCE_PHOTOS, note_built, write_reference
 from ensemble_builder.weights import SHARED_WEIGHTS_FILE, share_weights
 from product_match.contract.encoder import (
@@ -164,7 +165,7 @@ class _Build:
         with self._report.timed("export"):
             self._export(spec)
         logger.info("comparing with the checkpoint")
-        prepared.model.set_attn_implementation("sdpa")
+        attend_as_published(prepared.model)
         with self._report.timed("parity"):
             encoders = Encoders.load(self._directory)
             self._check(spec, encoders)

@@ -12,6 +12,7 @@ from ensemble_builder.parity import BATCH_SIZES, normalised, sample_pixels, samp
 from ensemble_builder.photos import sample_photos
 from ensemble_builder.preparation import Prepared, prepare
 from ensemble_builder.preprocessing_parity import PHOTOS, TOKEN_CORPUS
+from ensemble_builder.towers import attend_as_published
 from product_match.encoding.processors import processor_name
 
 BASE_MEMORY_MB: Final = 900
@@ -68,7 +69,7 @@ def _export_s(prepared: Prepared) -> float:
 def _checks_s(prepared: Prepared) -> float:
     """Time one photo and one text, and multiply by how many the checks of an FP32 build encode."""
     model, family, spec = prepared.model, prepared.family, prepared.spec
-    model.set_attn_implementation("sdpa")
+    attend_as_published(model)
     pixels = normalised(sample_pixels(spec, 1), prepared.images)
     photo_s = _seconds(lambda: family.reference_images(model, pixels))
     token_s = 0.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import bidirectional_mask_function, sdpa_mask
 
 ATTENTION: str = "product_match_export"
@@ -226,3 +226,10 @@ def pooled_text(output: Any, seen: Tensor, pooling: str) -> Tensor:
         return hidden[:, 0]
     weights = seen.to(hidden.dtype)[:, :, None]
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def attend_as_published(model: nn.Module) -> None:
+    """Let every part of a model that attends do so by torch's own attention again; EfficientNet, say, does not."""
+    for part in model.modules():
+        if part is not model and isinstance(part, PreTrainedModel) and part._supports_sdpa:
+            part.set_attn_implementation("sdpa")
