@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-import numpy as np
 import orjson
 
 from product_match.contract.encoder import SimilarityScales
-from product_match.contract.vectors import IMAGE_VECTOR
 from product_match.retrieval.rows import IMAGE, TEXT, RowQuery
 from product_match.retrieval.searches import Parts
 from product_match.statistics.catalogue import CatalogueStatistics
 from product_match.statistics.logistic import LogisticMap, probability_of
-from product_match.statistics.similarity import similarity_features
 from product_match.words.analysis import Analyser
 from product_match.words.evidence import ProductWords, WordEvidence, product_words, word_evidence
 
@@ -84,7 +81,7 @@ class Assessor:
             words, evidence = self._word_log_odds(row, parts, product, leads)
             log_odds += row.shares[TEXT] * words
         if IMAGE in row.sides:
-            log_odds += row.shares[IMAGE] * self._photo_log_odds(row, parts, statistics)
+            log_odds += row.shares[IMAGE] * self._photo_log_odds(parts, statistics)
         return Assessment(probability_of(log_odds), evidence)
 
     def _word_log_odds(
@@ -101,15 +98,13 @@ class Assessor:
             return SIMILARITY_MAP.log_odds_of((similarity,)), evidence
         return WORDS_MAP.log_odds_of(word_features(evidence, similarity or 0.0, leads)), evidence
 
-    def _photo_log_odds(self, row: RowQuery, parts: Parts, statistics: CatalogueStatistics) -> float:
+    def _photo_log_odds(self, parts: Parts, statistics: CatalogueStatistics) -> float:
         similarity = parts.photo if parts.photo is not None else 0.0
         if statistics.image_fit is None:
             return SIMILARITY_MAP.log_odds_of((similarity,))
-        scale, query = self._scales.image_to_image, row.sides[IMAGE]
+        scale = self._scales.image_to_image
         cosine = scale.background + similarity * (scale.match - scale.background)
-        background = statistics.background(IMAGE_VECTOR, len(query))
-        features = similarity_features(background, query, np.asarray([cosine]))
-        return float(statistics.image_fit.log_odds(features)[0])
+        return statistics.image_fit.log_odds_of((cosine,))
 
 
 def word_features(evidence: WordEvidence, similarity: float, leads: bool) -> tuple[float, ...]:

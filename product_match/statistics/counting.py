@@ -1,27 +1,26 @@
-"""Counts a whole catalogue: its words in one walk, and some of its vectors, drawn at random."""
+"""Counts a whole catalogue: its words in one walk, and what its photos say of each other."""
 
 from __future__ import annotations
 
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from product_match.contract.errors import CancelledError
-from product_match.contract.vectors import IMAGE_VECTOR, TEXT_VECTOR
+from product_match.contract.vectors import IMAGE_VECTOR
 from product_match.documents.records import EMBEDDING_FIELDS, unpack_vector
 from product_match.documents.store import LIVE, DocumentStore
 from product_match.statistics.catalogue import CatalogueStatistics
-from product_match.statistics.similarity import Background, fit_similarity
+from product_match.statistics.similarity import fit_similarity
 from product_match.words.analysis import Analyser
 from product_match.words.vocabulary import Vocabulary
 
 PAGE_SIZE: Final = 200
 DRAWN: Final = 1000
-"""Products whose vectors are kept: the mean of their similarities is known to a thirtieth of its spread."""
+"""Products whose photos the meaning of a similarity is fitted on."""
 
 LONGEST_PAUSE_S: Final = 0.25
 _SEED: Final = 5
@@ -59,27 +58,11 @@ def count_catalogue(
         if cancelled.wait(min(read_s, LONGEST_PAUSE_S)):
             raise CancelledError("the server is stopping")
         started = time.monotonic()
-    fields = {"product": 1, "deleted": 1, **dict.fromkeys(EMBEDDING_FIELDS.values(), 1)}
-    held = [document for document in documents.read(drawn, fields).values() if not document.get("deleted")]
-    photos, groups = _vectors(held, IMAGE_VECTOR, dimension)
-    words, _ = _vectors(held, TEXT_VECTOR, dimension)
-    return CatalogueStatistics(
-        vocabulary=vocabulary,
-        backgrounds={IMAGE_VECTOR: photos, TEXT_VECTOR: words},
-        image_fit=fit_similarity(photos.vectors, groups),
-        products=seen,
-        version=version,
-    )
-
-
-def _vectors(held: Sequence[Mapping[str, Any]], vector_name: str, dimension: int) -> tuple[Background, list[str]]:
-    """Return the vectors of one name, [n, D], and the category of each one's product."""
-    field = EMBEDDING_FIELDS[vector_name]
-    rows = [
-        (unpack_vector(document[field])[:dimension], str(document.get("product", {}).get("category", "")))
-        for document in held
-        if document.get(field)
-    ]
-    if not rows:
-        return Background(np.zeros((0, dimension), np.float32)), []
-    return Background(np.stack([vector for vector, _ in rows])), [group for _, group in rows]
+    field = EMBEDDING_FIELDS[IMAGE_VECTOR]
+    held = documents.read(drawn, {"product": 1, "deleted": 1, field: 1}).values()
+    shown = [document for document in held if not document.get("deleted") and document.get(field)]
+    fit = None
+    if shown:
+        vectors = np.stack([unpack_vector(document[field])[:dimension] for document in shown])  # the first photo's
+        fit = fit_similarity(vectors, [str(document.get("product", {}).get("category", "")) for document in shown])
+    return CatalogueStatistics(vocabulary=vocabulary, image_fit=fit, products=seen, version=version)

@@ -115,7 +115,7 @@ class StatisticsKeeper:
         try:
             document = read_statistics(self._documents)
             if document is not None:
-                return CatalogueStatistics.from_document(document, self._dimension)
+                return CatalogueStatistics.from_document(document)
         except ConfigError as error:
             logger.warning("%s", error)
         return CatalogueStatistics()
