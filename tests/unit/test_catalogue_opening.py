@@ -217,4 +217,5 @@ def test_a_rebuild_on_a_server_that_is_cancelled_or_fails_leaves_no_collection(s
 def test_neither_engine_is_imported_before_it_is_asked_for():
     code = "import sys, product_match.catalogue.opening, product_match.catalogue.commands; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"qdrant_edge", "qdrant_client", "grpc"} & set(loaded)
+    # Of Qdrant Edge only its BM25, which both engines' words are made with.
+    assert not {"product_match.vectors.edge_index", "qdrant_client", "grpc"} & set(loaded)

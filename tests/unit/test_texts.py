@@ -26,7 +26,7 @@ def demo():
     [
         (b"", "expected words, got an empty text"),
         (b"  \n", "expected words, got an empty text"),
-        (b"?!... 123", "got '?!... 123' without a letter; say what to look for"),
+        (b"?!... ", "got '?!... ' without a letter or digit; say what to look for"),
         (b"\xff\xfered", "not UTF-8 (byte 0xff at position 0); encode it as UTF-8"),
         (b"x" * 20_000, "20,000 bytes, the limit is 16,384; send the words that matter"),
     ],

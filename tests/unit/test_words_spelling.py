@@ -125,7 +125,7 @@ def test_a_language_without_a_list_of_words_has_none_that_exist():
     assert known_words("finnish") == {}
     assert not Speller("finnish").exists("sofa")
     assert known_words("german")["schuhe"] > 0
-    assert Speller("german").exists("schuhe")
+    assert "schuhe" in known_words("german")
 
 
 def test_stop_words_are_those_of_the_language():
