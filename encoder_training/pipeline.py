@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,25 @@ def train(request: TrainingRequest) -> dict[str, object]:
     if plan.head_epochs:
         train_head(start.head, lesson, known, labels, plan)
     if plan.tower_epochs:
-        train_tower(start.image.model, start.head, lesson, known, photos, labels, plan)
+        train_tower(start.image.model, start.head, lesson, known, photos, labels, plan, _keeper(request, start))
     write_checkpoint(
         request.out, start.image.model, start.words, start.head.weight.detach(), start.tokenizer, plan.image_size
     )
     record = _record(request, photos, time.monotonic() - started)
     (request.out / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return record
+
+
+def _keeper(request: TrainingRequest, start: _Start) -> Callable[[int], None]:
+    """Keep the weights of each epoch beside the checkpoint, so that a stopped run is not lost."""
+    work = request.out.with_name(f"{request.out.name}-training")
+    work.mkdir(parents=True, exist_ok=True)
+
+    def keep(epoch: int) -> None:
+        weights = {"tower": start.image.model.state_dict(), "head": start.head.state_dict()}
+        torch.save(weights, work / f"epoch-{epoch + 1}.pt")
+
+    return keep
 
 
 def _lesson(

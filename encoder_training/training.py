@@ -51,12 +51,12 @@ class TrainingPlan:
 
     image_size: int = 192
     visual_dim: int = 128
-    head_epochs: int = 20
-    tower_epochs: int = 8
+    head_epochs: int = 12
+    tower_epochs: int = 5
     batch: int = 96
     head_rate: float = 2e-3
-    tower_rate: float = 6e-4
-    first_block: int = 5
+    tower_rate: float = 1e-3
+    first_block: int = 11
     seed: int = 1
     threads: int = 2
     weights: LossWeights = field(default_factory=LossWeights)
@@ -74,14 +74,15 @@ def normalised(pixels: NDArray[np.uint8]) -> Tensor:
     return ((values - MEAN) / STD).contiguous(memory_format=torch.channels_last)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def features_of(model: nn.Module, pictures: Iterator[Image.Image], image_size: int, batch: int = 32) -> Tensor:
-    """Return the pooled features [n, f] of the centre squares of pictures, in float32."""
+    """Return the pooled features [n, f] of the centre squares of pictures."""
     rows: list[Tensor] = []
     waiting: list[NDArray[np.uint8]] = []
 
     def encode() -> None:
-        rows.append(pooled(model, normalised(np.stack(waiting))))
+        with fast_arithmetic():
+            rows.append(pooled(model, normalised(np.stack(waiting))))
         waiting.clear()
 
     for picture in pictures:
@@ -125,7 +126,7 @@ def train_head(head: nn.Module, lesson: Lesson, known: Tensor, labels: NDArray[n
         loss.backward()
         optimizer.step()
         if step.ends_epoch:
-            _logger.info("head: epoch %s, loss %.3f", step.epoch + 1, float(loss))
+            _logger.info("head: epoch %s, loss %.3f", step.epoch + 1, float(loss.detach()))
 
 
 def train_tower(
@@ -170,7 +171,7 @@ def train_tower(
             optimizer.step()
             if step.number % 10 == 0:
                 _logger.info(
-                    "tower: epoch %s, step %s, loss %.3f, %.0f s", step.epoch + 1, step.number, float(loss),
+                    "tower: epoch %s, step %s, loss %.3f, %.0f s", step.epoch + 1, step.number, float(loss.detach()),
                     time.monotonic() - started,
                 )
             if step.ends_epoch:
