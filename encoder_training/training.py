@@ -52,11 +52,11 @@ class TrainingPlan:
     image_size: int = 192
     visual_dim: int = 128
     head_epochs: int = 12
-    tower_epochs: int = 5
+    tower_epochs: int = 6
     batch: int = 96
     head_rate: float = 2e-3
     tower_rate: float = 1e-3
-    first_block: int = 11
+    first_block: int = 5
     seed: int = 1
     threads: int = 2
     weights: LossWeights = field(default_factory=LossWeights)
