@@ -1,6 +1,6 @@
 """Compare FP32, dynamic INT8 and static INT8 of one encoder directory on ONNX Runtime: speed and retrieval.
 
-    python -m benchmarks.encoder_precision --directory demo_clip/embedded
+    python -m benchmarks.encoder_precision --directory default_encoder/embedded
     python -m benchmarks.encoder_precision --random-b32
 
 The first takes an FP32 directory from `ensemble-builder build`. The second makes a ViT-B/32 with random weights,
@@ -44,10 +44,10 @@ def random_b32(directory: Path) -> EncoderSpec:
     from ensemble_builder.family import ImageRules
 
     family = ClipFamily()
-    fields = json.loads(Path("demo_clip/embedded/encoder.json").read_text(encoding="utf-8"))
+    fields = json.loads(Path("default_encoder/embedded/encoder.json").read_text(encoding="utf-8"))
     side = {"image_size_px": 224, "resize_size_px": 224, "embedding_dim": 512}
     (directory / "encoder.json").write_text(json.dumps({**fields, **side, "name": "random-b32"}), encoding="utf-8")
-    (directory / "tokenizer.json").write_bytes(Path("demo_clip/embedded/tokenizer.json").read_bytes())
+    (directory / "tokenizer.json").write_bytes(Path("default_encoder/embedded/tokenizer.json").read_bytes())
     spec = load_encoder(directory)
     rules = ImageRules(
         image_size_px=224,
@@ -122,7 +122,7 @@ def encoder_directory(arguments: argparse.Namespace) -> Iterator[tuple[Path, Enc
 def main() -> int:
     """Measure and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--directory", type=Path, default=Path("demo_clip/embedded"))
+    parser.add_argument("--directory", type=Path, default=Path("default_encoder/embedded"))
     parser.add_argument("--random-b32", action="store_true")
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()

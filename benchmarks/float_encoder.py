@@ -1,6 +1,6 @@
 """The same image encoder for people who normalise pixels in the application: FP32 [n, 3, H, W] instead of UINT8.
 
-    python -m benchmarks.float_encoder demo_clip/embedded OUT.onnx
+    python -m benchmarks.float_encoder default_encoder/embedded OUT.onnx
 
 Cast, transposition, mean and std are cut from the graph; what is left is the same, precision included. Needs the
 extra `export` (onnx).

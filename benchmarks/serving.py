@@ -84,7 +84,7 @@ class Serve:
         output = self._directory / "serve.log"
         command = [
             *(command_path(), "serve", "--state-dir", str(self.state)),
-            *("--encoder", str(PROJECT / "demo_clip" / "embedded")),
+            *("--encoder", str(PROJECT / "default_encoder" / "embedded")),
             *("--model-repository", str(PROJECT / "model_repository")),
             *("--http-port", str(self.http), "--grpc-port", str(self.grpc), "--metrics-port", str(self.metrics)),
         ]

@@ -1,7 +1,7 @@
 """All three in one run on one machine: the server, the limit, and the client-orchestrated pattern.
 
-    python -m benchmarks.float_encoder demo_clip/embedded float.onnx
-    python -m benchmarks.yardsticks --encoder demo_clip/embedded --float-encoder float.onnx --out results.json
+    python -m benchmarks.float_encoder default_encoder/embedded float.onnx
+    python -m benchmarks.yardsticks --encoder default_encoder/embedded --float-encoder float.onnx --out results.json
 
 Starts a stack of its own with the sample catalogue. In each round the three take turns, and the ratios of a round
 are of what was measured seconds apart; the report gives the median over the rounds, and every round.
@@ -225,7 +225,7 @@ def _repeated(server: Server, runner: Runner, kind: Kind, seed: int) -> dict[str
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", type=Path, default=PROJECT / "demo_clip" / "embedded", help="encoder directory")
+    parser.add_argument("--encoder", type=Path, default=PROJECT / "default_encoder" / "embedded", help="encoder directory")
     parser.add_argument("--float-encoder", type=Path, help="made by benchmarks.float_encoder; without it no pattern")
     parser.add_argument("--kind", default="image,text,both", help="kinds, with commas (default %(default)s)")
     parser.add_argument("--concurrency", type=int, default=32, help="queries in flight (default %(default)s)")

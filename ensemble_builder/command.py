@@ -161,7 +161,7 @@ def _add_inspect(commands: Any) -> None:
         "inspect",
         _inspect,
         "show what an encoder directory holds and how it was checked",
-        "ensemble-builder inspect demo_clip/embedded",
+        "ensemble-builder inspect default_encoder/embedded",
     )
     inspect.add_argument("directory", type=Path, help="encoder directory")
 

@@ -129,10 +129,27 @@ class PooledVisionTower(VisionTower):
     def __init__(self, model: Any, mean: tuple[float, ...], std: tuple[float, ...], rescale: float) -> None:
         super().__init__(model, mean, std, rescale)
         self.projection = model.visual_projection
+        leave_out_open_gates(self.vision)
 
     def pooled(self, pixels: Tensor) -> Tensor:
         """Follow VisionTextDualEncoderModel.get_image_features."""
         return self.projection(self.vision(pixel_values=pixels).pooler_output)  # type: ignore[no-any-return]
+
+
+def leave_out_open_gates(vision: nn.Module) -> None:
+    """Leave out each squeeze-and-excite of an EfficientNet that lets everything through.
+
+    EfficientNet-Lite has none, and is EfficientNet with gates whose weights are nought and whose sigmoid is 1.
+    """
+    for module in vision.modules():
+        gate = getattr(module, "squeeze_excite", None)
+        if isinstance(gate, nn.Module) and hasattr(gate, "expand") and _is_open(gate.expand):
+            module.squeeze_excite = nn.Identity()
+
+
+def _is_open(layer: nn.Module) -> bool:
+    weight, bias = layer.weight, layer.bias
+    return bool((weight == 0).all()) and bool((torch.sigmoid(bias) == 1).all())
 
 
 class TextTower(nn.Module, ABC):

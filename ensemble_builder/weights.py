@@ -23,8 +23,8 @@ SHARED_WEIGHTS_FILE: Final = "weights.safetensors"
 LEAST_BYTES: Final = 256
 """Smaller initializers stay in the graph."""
 
-_NUMPY: Final[dict[str, Any]] = {"F16": np.float16, "F32": np.float32}
-_ONNX: Final = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
+_NUMPY: Final[dict[str, Any]] = {"F16": np.float16, "F32": np.float32, "I8": np.int8}
+_ONNX: Final = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT, "I8": TensorProto.INT8}
 
 
 @dataclass(frozen=True, kw_only=True)

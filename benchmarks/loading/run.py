@@ -24,7 +24,7 @@ from product_match.host.polling import wait_until
 from product_match_client.client import ProductMatchClient
 
 SAMPLE: Final = PROJECT / "sample_data"
-ENCODER: Final = PROJECT / "demo_clip" / "embedded"
+ENCODER: Final = PROJECT / "default_encoder" / "embedded"
 SEARCHABLE_TIMEOUT_S: Final = 300.0
 LOAD_GRACE_S: Final = 180.0
 

@@ -69,7 +69,7 @@ class EncoderSpec:
     """One pair of encoders.
 
     Attributes:
-        name: The checkpoint's short name, such as "demo-clip".
+        name: The checkpoint's short name, such as "default-encoder".
         revision: First 12 hex digits of the SHA-256 over weights, tokenizer, preprocessing and, below FP32, the
             precision: vectors of different revisions never mix.
         family: "clip", "siglip", "siglip2", "dual", ...: how the builder reads such a checkpoint.

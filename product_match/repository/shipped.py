@@ -17,7 +17,7 @@ _HERE: Final = Path(__file__).resolve().parent
 _PROJECT: Final = _HERE.parent.parent
 
 MODEL_REPOSITORY: Final = Path("model_repository")
-ENCODER: Final = Path("demo_clip/embedded")
+ENCODER: Final = Path("default_encoder/embedded")
 SAMPLE: Final = Path("sample_data")
 """Folders of a checkout."""
 

@@ -42,7 +42,7 @@ def test_a_failed_build_exits_with_1_and_says_why(capsys):
 
 def test_a_check_outside_a_checkout_says_so(capsys, tmp_path):
     assert main(["contract", "--project", str(tmp_path)]) == 1
-    assert "is not the project's folder, as it has no demo_clip/embedded; run this in" in capsys.readouterr().err
+    assert "is not the project's folder, as it has no default_encoder/embedded; run this in" in capsys.readouterr().err
 
 
 def test_without_torch_a_build_says_what_to_install(capsys, monkeypatch):
@@ -134,8 +134,8 @@ def test_engines_are_built_or_checked(capsys, monkeypatch, tmp_path):
 def project(tmp_path, clip_encoder):
     """A project of the tiny CLIP with nothing generated yet."""
     (tmp_path / "README.md").write_text("# Product Match\n")
-    (tmp_path / "demo_clip").mkdir()
-    shutil.copytree(clip_encoder.directory, tmp_path / "demo_clip" / "embedded")
+    (tmp_path / "default_encoder").mkdir()
+    shutil.copytree(clip_encoder.directory, tmp_path / "default_encoder" / "embedded")
     return tmp_path
 
 
@@ -156,9 +156,9 @@ def test_what_is_committed_fits_the_contract(capsys):
 def test_the_shipped_encoders_are_of_the_shipped_checkpoint():
     from ensemble_builder.checkpoint import open_checkpoint
 
-    report = json.loads(Path("demo_clip/embedded/build.json").read_text())
-    assert report["checkpoint"]["weights_sha256"] == open_checkpoint("demo_clip").weights_sha256
-    assert report["encoder"] == load_encoder(Path("demo_clip/embedded")).identity
+    report = json.loads(Path("default_encoder/embedded/build.json").read_text())
+    assert report["checkpoint"]["weights_sha256"] == open_checkpoint("default_encoder").weights_sha256
+    assert report["encoder"] == load_encoder(Path("default_encoder/embedded")).identity
     assert all(check["passed"] for check in report["checks"])
 
 

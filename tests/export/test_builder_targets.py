@@ -1,4 +1,4 @@
-"""Whole builds of lower precisions: the demo CLIP passes the gates, a CLIP that knows nothing does not."""
+"""Whole builds of lower precisions: the default encoder passes the gates, a CLIP that knows nothing does not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from product_match.contract.errors import BuildError, PrecisionError
 from tests.export.conftest import built
 from tests.fakes.tensorrt import tensorrt
 
-DEMO = Path(__file__).resolve().parent.parent.parent / "demo_clip"
+DEMO = Path(__file__).resolve().parent.parent.parent / "default_encoder"
 
 
 @pytest.fixture(scope="module")

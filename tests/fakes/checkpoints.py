@@ -98,7 +98,7 @@ def clip_checkpoint(directory: Path, config: transformers.CLIPConfig | None = No
     torch.manual_seed(1)
     _save(transformers.CLIPModel(config), directory)
     for file in ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"):
-        shutil.copyfile(PROJECT / "demo_clip" / file, directory / file)
+        shutil.copyfile(PROJECT / "default_encoder" / file, directory / file)
     size = config.vision_config.image_size
     write_json(
         directory / "preprocessor_config.json",

@@ -68,7 +68,7 @@ def start_server(state_directory: Path, *options: str) -> LiveServer:
     command = [
         *(str(Path(sys.executable).with_name("product-match")), "serve"),
         *("--state-dir", str(state_directory)),
-        *("--encoder", str(PROJECT / "demo_clip" / "embedded")),
+        *("--encoder", str(PROJECT / "default_encoder" / "embedded")),
         *("--model-repository", str(PROJECT / "model_repository")),
         *("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--mongodb-port", "0"),
         *options,

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.fakes.encoders import encoder_spec
 
-DEMO = Path(__file__).parents[2] / "demo_clip" / "embedded"
+DEMO = Path(__file__).parents[2] / "default_encoder" / "embedded"
 SIDE = 32
 VOCABULARY = 2048
 

@@ -29,7 +29,7 @@ def place():
 @pytest.fixture(scope="module")
 def encoders(place):
     """Directories by identity, in the order in which they are served."""
-    directories = (PROJECT / "demo_clip" / "embedded", place / "small", place / "other")
+    directories = (PROJECT / "default_encoder" / "embedded", place / "small", place / "other")
     small_encoder(directories[1], name="small", seed=1)
     small_encoder(directories[2], name="other", dimension=40, seed=2)
     return {json.loads((path / "encoder.json").read_text())["name"]: path for path in directories}
@@ -44,15 +44,15 @@ def shop(place, encoders):
 
 
 def test_another_encoder_takes_over_with_no_failed_request_and_no_lost_change(shop, encoders):
-    shop.check("demo-clip")
+    shop.check("default-encoder")
     with Load(shop) as load:
         done = shop.run("reindex", "--checkpoint", str(encoders["small"]))
         time.sleep(0.5)
     assert load.failures == []
     assert load.answers > 100
-    assert load.encoders == {"demo-clip", "small"}
+    assert load.encoders == {"default-encoder", "small"}
     assert done["encoder"].startswith("small@")
-    assert done["from"].startswith("demo-clip@")
+    assert done["from"].startswith("default-encoder@")
     assert done["embedded"] >= WITH_PHOTO + WORDS_ONLY // 3
     shop.check("small")
     with shop.client() as client:
@@ -82,11 +82,11 @@ def test_a_rollback_embeds_only_what_changed_since(shop):
         done = shop.run("rollback")
         time.sleep(0.5)
     assert load.failures == []
-    assert done["encoder"].startswith("demo-clip@")
+    assert done["encoder"].startswith("default-encoder@")
     # What the load wrote since the change, and the one product above; a price is carried over without embedding.
     assert 1 <= done["embedded"] <= 41 + load.answers
     assert done["reused"] >= 1
-    shop.check("demo-clip")
+    shop.check("default-encoder")
     with shop.client() as client:
         found = client.match(text="yellow gloves", top_k=1)
         assert [match.product_id for match in found.matches] == ["since"]
@@ -96,7 +96,7 @@ def test_a_worker_that_is_killed_costs_nothing_and_the_same_command_goes_on(shop
     os.kill(shop.begin_reindex(encoders["other"]), signal.SIGKILL)
     failed = shop.wait_for_change("failed")
     assert "the change of encoder ended with signal SIGKILL" in failed["message"]
-    shop.check("demo-clip")
+    shop.check("default-encoder")
     embedded = shop.embedded(encoders["other"])
     assert embedded > 0
     done = shop.run("reindex", "--checkpoint", str(encoders["other"]))
@@ -110,7 +110,7 @@ def test_a_worker_that_is_killed_among_the_models_leaves_the_encoder_before(shop
         client.rollback()
         os.kill(shop.wait_for_stage(stage), signal.SIGKILL)
         failed = shop.wait_for_change("failed")
-        assert failed["encoder"].startswith("demo-clip@")
+        assert failed["encoder"].startswith("default-encoder@")
         # The models of both encoders were mixed, so Triton itself is started again.
         shop.wait_until_ready(client)
     shop.check("other")
@@ -139,8 +139,8 @@ def test_a_server_that_is_killed_starts_with_the_encoder_before_and_goes_on(shop
     assert "the server ended; the encoder before goes on serving" in shop.change()["message"]
     shop.check("other")
     done = shop.run("rollback")
-    assert done["encoder"].startswith("demo-clip@")
-    shop.check("demo-clip")
+    assert done["encoder"].startswith("default-encoder@")
+    shop.check("default-encoder")
 
 
 def test_a_model_that_dies_while_products_are_embedded_does_not_stop_the_embedding(shop, encoders):

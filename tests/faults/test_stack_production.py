@@ -31,7 +31,7 @@ from tests.fakes.qdrant_server import FakeQdrant
 
 pytestmark = pytest.mark.triton
 
-ENCODER = PROJECT / "demo_clip" / "embedded"
+ENCODER = PROJECT / "default_encoder" / "embedded"
 ADMIN_KEY = "open-sesame"
 
 

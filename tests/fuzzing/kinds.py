@@ -23,7 +23,7 @@ from product_match.triton.parameters import parse_parameters
 from tests.fakes.encoders import encoder_spec
 from tests.fuzzing.photos import photo_files
 
-DEMO = Path(__file__).parents[2] / "demo_clip" / "embedded"
+DEMO = Path(__file__).parents[2] / "default_encoder" / "embedded"
 
 
 @dataclass(frozen=True)

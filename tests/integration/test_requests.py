@@ -20,7 +20,7 @@ from tests.fakes.live_server import PROJECT
 from tests.integration.conftest import SAMPLE, index_tensors, sample_products
 
 pytestmark = pytest.mark.triton
-DEMO = PROJECT / "demo_clip" / "embedded"
+DEMO = PROJECT / "default_encoder" / "embedded"
 PRODUCT = sample_products()[0]
 PHOTO = (SAMPLE / PRODUCT["image"]).read_bytes()
 

@@ -23,7 +23,7 @@ from tests.fakes.pb_utils import InferenceRequest
 from tests.fakes.small_encoders import small_encoder
 
 PROJECT = Path(__file__).parents[2]
-DEMO = PROJECT / "demo_clip" / "embedded"
+DEMO = PROJECT / "default_encoder" / "embedded"
 REPOSITORY = PROJECT / "model_repository"
 SAMPLE = PROJECT / "sample_data"
 

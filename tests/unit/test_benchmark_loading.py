@@ -227,7 +227,7 @@ def test_a_change_of_encoder_is_in_the_table_and_has_to_be_as_clean():
 
 
 def test_the_encoder_to_change_to_is_the_same_network_under_another_revision(tmp_path):
-    first = PROJECT / "demo_clip" / "embedded"
+    first = PROJECT / "default_encoder" / "embedded"
     second = other_encoder(first, tmp_path / "other")
     one, other = load_encoder(first), load_encoder(second)
     assert one.revision != other.revision

@@ -30,7 +30,7 @@ def parsed(text):
 
 
 def test_the_committed_configurations_are_those_of_the_demo_encoder():
-    assert drifted(REPOSITORY, load_encoder(PROJECT / "demo_clip" / "embedded")) == []
+    assert drifted(REPOSITORY, load_encoder(PROJECT / "default_encoder" / "embedded")) == []
 
 
 @pytest.mark.parametrize("model", composing_models(encoder_spec()), ids=lambda model: model.name)

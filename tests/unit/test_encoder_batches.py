@@ -15,7 +15,7 @@ from product_match.triton.batches import BatchRequest
 from product_match.triton.services import EncoderService
 from tests.fakes.encoders import encoder_spec
 
-DEMO = Path(__file__).parents[2] / "demo_clip" / "embedded"
+DEMO = Path(__file__).parents[2] / "default_encoder" / "embedded"
 
 
 class Session:

@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.fixture
 def copy(tmp_path):
-    for name in ("demo_clip/embedded", "model_repository", "docs"):
+    for name in ("default_encoder/embedded", "model_repository", "docs"):
         shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.safetensors", "*.onnx"))
     shutil.copy(PROJECT / "README.md", tmp_path / "README.md")
     (tmp_path / CLIENT_OPTIONS).parent.mkdir(parents=True)

@@ -20,7 +20,7 @@ OWN = (
     "sample_data/README.md",
     "sample_data/provenance.csv",
     "sample_data/licences/*",
-    "demo_clip/embedded/*",
+    "default_encoder/embedded/*",
 )
 # The words of a set's licence in the text that NOTICE names for it.
 LICENCES = {"CC0-1.0": "CC0 1.0 Universal", "MIT": "MIT License", "Apache-2.0": "Apache License"}

@@ -13,7 +13,7 @@ from product_match.contract.errors import ConfigError, InvalidRequestError
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
 from tests.fakes.encoders import encoder_spec
 
-DEMO = Path(__file__).parents[2] / "demo_clip" / "embedded"
+DEMO = Path(__file__).parents[2] / "default_encoder" / "embedded"
 
 
 @pytest.fixture(scope="module")

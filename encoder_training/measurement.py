@@ -13,20 +13,18 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from tokenizers import Tokenizer
-from torch.nn import functional
-from transformers import CLIPModel
+from transformers import VisionTextDualEncoderModel
 
+from product_match.contract.errors import ConfigError
 from product_match.evaluation.copies import encoded_copies
 from product_match.evaluation.metrics import estimate
 from product_match.evaluation.rankings import Ranking, report_of
 from product_match.evaluation.split import Part, Role, role_of, run_key
 
-from .augmentation import normalised
-from .captions import plain_query
-from .colours import SIDE, garment_colour
-from .loop import pick_device
-from .photos import CLOTHING, Photo, centre_square, list_photos
-from .student import token_ids
+from .photos import Photo, centre_square, list_photos
+from .prompts import WordEncoder
+from .towers import remove_gates
+from .training import normalised, unit
 
 Rows = NDArray[np.float32]
 LEAST_OF_COLOUR = 5
@@ -45,45 +43,48 @@ class Encoders:
     texts: Callable[[Sequence[str]], Rows] | None
 
 
-def clip_encoders(folder: Path) -> Encoders:
-    """Load a checkpoint for measuring.
+def checkpoint_encoders(folder: Path) -> Encoders:
+    """Load a checkpoint of this training for measuring.
 
     Args:
-        folder: A `CLIPModel` folder with `tokenizer.json`.
+        folder: A `VisionTextDualEncoderModel` folder with `tokenizer.json`.
 
     Returns:
         Its encoders in float32.
+
+    Raises:
+        ConfigError: There is no checkpoint in the folder.
     """
-    device = pick_device()
-    model = CLIPModel.from_pretrained(folder).float().eval().to(device)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return model_encoders(model, tokenizer)
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"{folder} has no config.json; give a checkpoint that this training wrote")
+    model = VisionTextDualEncoderModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+    return model_encoders(model, Tokenizer.from_file(str(folder / "tokenizer.json")))
 
 
-def model_encoders(model: CLIPModel, tokenizer: Tokenizer) -> Encoders:
+def model_encoders(model: VisionTextDualEncoderModel, tokenizer: Tokenizer) -> Encoders:
     """Wrap a model for measuring.
 
     Args:
-        model: In evaluation mode.
+        model: In evaluation mode; its gates are left out, which changes nothing but the time.
         tokenizer: Its tokenizer.
     """
-    device = next(model.parameters()).device
     side = model.config.vision_config.image_size
+    remove_gates(model.vision_model)
+    words = WordEncoder(model.text_model, tokenizer)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def images(pictures: Sequence[Image.Image]) -> Rows:
         rows = []
-        for start in range(0, len(pictures), 64):
-            batch = np.stack([centre_square(picture, side) for picture in pictures[start : start + 64]])
-            pooled = model.vision_model(normalised(torch.from_numpy(batch).to(device).float() / 255.0)).pooler_output
-            rows.append(functional.normalize(model.visual_projection(pooled), dim=1).cpu().numpy())
+        for start in range(0, len(pictures), 32):
+            batch = np.stack([centre_square(picture, side) for picture in pictures[start : start + 32]])
+            features = model.vision_model(pixel_values=normalised(batch)).pooler_output
+            rows.append(unit(model.visual_projection(features)).numpy())
         return np.concatenate(rows)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def texts(lines: Sequence[str]) -> Rows:
-        pooled = model.text_model(input_ids=token_ids(tokenizer, list(lines)).to(device)).pooler_output
-        rows: Rows = functional.normalize(model.text_projection(pooled), dim=1).cpu().numpy()
-        return rows
+        found: Rows = unit(model.text_projection(words(lines))).numpy()
+        return found
 
     return Encoders(images=images, texts=texts)
 
@@ -111,16 +112,12 @@ def measure_folder(encoders: Encoders, folder: Path, part: Part, copies: bool = 
         "photos": {"indexed": len(indexed), "queries": len(asked)},
         "image_to_image": _by_photo(scores, [photos[row] for row in asked], index, strict=False),
     }
-    if photos[0].category != CLOTHING:
+    if any(run_key(photo.path.name) != photo.path.stem for photo in photos):
         report["image_to_image_other_runs"] = _by_photo(scores, [photos[row] for row in asked], index, strict=True)
     if encoders.texts is not None:
         report["text_to_image"] = _by_text(encoders.texts, rows[indexed], index)
-        if photos[0].category == CLOTHING:
-            shown = [
-                garment_colour(np.asarray(pictures[row].resize((SIDE, SIDE), Image.Resampling.BOX)))
-                for row in indexed
-            ]
-            report["colour_and_garment"] = _by_colour(encoders.texts, rows[indexed], index, shown)
+        if any(photo.colour for photo in index):
+            report["colour_and_kind"] = _by_colour(encoders.texts, rows[indexed], index)
     if copies:
         report["copies_found_first"] = _copies_first(encoders, rows[indexed], index)
     return report
@@ -145,7 +142,7 @@ def _by_photo(scores: Rows, queries: Sequence[Photo], index: Sequence[Photo], st
 def _by_text(texts: Callable[[Sequence[str]], Rows], rows: Rows, index: Sequence[Photo]) -> dict[str, object]:
     counts = Counter(photo.label for photo in index)
     labels = sorted(counts)
-    scores = texts([plain_query(label) for label in labels]) @ rows.T
+    scores = texts([label.lower() for label in labels]) @ rows.T
     rankings = [
         Ranking(
             label=label,
@@ -160,14 +157,15 @@ def _by_text(texts: Callable[[Sequence[str]], Rows], rows: Rows, index: Sequence
 
 
 def _by_colour(
-    texts: Callable[[Sequence[str]], Rows], rows: Rows, index: Sequence[Photo], shown: Sequence[str]
+    texts: Callable[[Sequence[str]], Rows], rows: Rows, index: Sequence[Photo]
 ) -> dict[str, object]:
-    """Ask "COLOUR GARMENT" for every pair that at least `LEAST_OF_COLOUR` indexed photos show."""
+    """Ask "COLOUR KIND" for every pair that at least `LEAST_OF_COLOUR` indexed photos show."""
+    shown = [photo.colour for photo in index]
     pairs = Counter(zip(shown, (photo.label for photo in index), strict=True))
-    asked = sorted(pair for pair, count in pairs.items() if count >= LEAST_OF_COLOUR)
+    asked = sorted(pair for pair, count in pairs.items() if pair[0] and count >= LEAST_OF_COLOUR)
     if not asked:
         return {"queries": 0}
-    scores = texts([f"{colour} {plain_query(label)}" for colour, label in asked]) @ rows.T
+    scores = texts([f"{colour} {label.lower()}" for colour, label in asked]) @ rows.T
     right_colour, right_label, both = [], [], []
     for (colour, label), row in zip(asked, scores, strict=True):
         top = [int(column) for column in np.argsort(-row, kind="stable")[:5]]

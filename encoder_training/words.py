@@ -69,17 +69,6 @@ GARMENT_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "Undershirt": ("undershirt", "tank top", "vest", "vest top", "sleeveless undershirt", "singlet"),
 }
 
-GARMENT_CATEGORY: Final = ("clothing", "clothes", "garment", "apparel", "fashion", "something to wear")
-
-CATEGORY_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "Fruit": ("fruit", "fresh fruit", "fruits", "piece of fruit", "ripe fruit"),
-    "Vegetables": ("vegetables", "veg", "vegetable", "fresh vegetables", "veggies", "greens"),
-    "Packages": ("carton", "packaged food", "packages", "package", "packaged groceries", "chilled carton", "packet"),
-}
-
-DAIRY_GROUPS: Final = frozenset({"Milk", "Sour Cream", "Sour Milk", "Yoghurt"})
-PLANT_BASED_GROUPS: Final = frozenset({"Oat Milk", "Oatghurt", "Soy Milk", "Soyghurt"})
-
 GROUP_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "Apple": ("apple", "apples", "eating apples"),
     "Asparagus": ("asparagus", "asparagus spears"),
@@ -226,70 +215,3 @@ PRODUCT_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "Regular Tomato": ("regular tomatoes", "round tomatoes", "loose tomatoes"),
     "Vine Tomato": ("vine tomatoes", "tomatoes on the vine", "vine-ripened tomatoes"),
 }
-
-BRANDS: Final = (
-    "Nordvik",
-    "Alba",
-    "Lumen & Co",
-    "Fjell",
-    "Harbour",
-    "Tessa",
-    "Oakline",
-    "Mira",
-    "Basics",
-    "Urban Loom",
-    "Kestrel",
-    "Juno",
-    "Northway",
-    "Pine",
-    "Solis",
-    "Verano",
-    "Atlas",
-    "Birch",
-    "Wren",
-    "Cobalt",
-    "Meadow",
-    "Riva",
-)
-MATERIALS: Final = (
-    "cotton",
-    "linen",
-    "wool",
-    "knitted",
-    "jersey",
-    "soft",
-    "organic cotton",
-    "casual",
-    "classic",
-    "basic",
-    "slim-fit",
-    "regular-fit",
-    "relaxed",
-    "vintage",
-    "everyday",
-    "second-hand",
-)
-SIZES: Final = ("size S", "size M", "size L", "size XL", "one size", "size 38", "size 42")
-ADULT_AUDIENCES: Final = ("men's", "women's", "unisex", "ladies'", "mens", "womens")
-CHILD_AUDIENCES: Final = ("kids'", "children's", "kids", "baby", "boys'", "girls'", "toddler")
-
-# Words that a shop's texts hold beside the captions, so that they do not fall apart into single letters.
-_SHOP_TEXT: Final = """
-the and with for from this that our your new sale offer price cheap best quality size colour color brand product
-products item items shop store online order delivery pack packs piece pieces set pair box bag bottle jar tin
-litre litres gram grams kilo small medium large extra big little long short wide narrow light dark bright pale
-deep plain striped stripes checked check plaid floral flower print printed pattern patterned dotted spots logo
-graphic embroidered denim leather suede cotton wool silk satin linen polyester fleece velvet lace knit mesh
-canvas nylon cashmere corduroy zip zipper button buttons collar pocket pockets hood sleeve sleeves sleeveless
-neck crew round v-neck turtleneck waist belt strap straps heel heels laces sole summer winter spring autumn rain
-warm cool sport sports running training gym yoga office work formal casual party evening school beach holiday
-home outdoor travel men man women woman boy boys girl girls baby child children adult teen fresh ripe sweet sour
-juicy organic natural local seasonal raw whole sliced green healthy vegan vegetarian dairy gluten free fat low
-reduced sugar protein breakfast lunch dinner snack drink drinks food grocery groceries fruit vegetable salad
-soup kitchen cooking baking bread cheese butter cream egg eggs meat fish chicken rice pasta beans nuts berries
-strawberry raspberry blueberry cherry grape grapes vanilla chocolate coffee tea water socks scarf gloves suit
-tie waistcoat cardigan gilet raincoat overalls jumpsuit pyjamas swimsuit underwear bra tights backpack handbag
-wallet watch glasses sunglasses phone laptop chair table lamp toy book photo picture image hanger wall floor bed
-shelf hand holding showing lying hanging folded
-"""
-SHOP_WORDS: Final = tuple(_SHOP_TEXT.split())

@@ -1,0 +1,1 @@
+"""Trains dual encoders for product photos and words from pretrained towers; never imported to serve."""
