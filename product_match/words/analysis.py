@@ -148,25 +148,25 @@ class Analyser:
             return Word(surface=term, terms=(term,))
         parts = [part for part in _JOINERS.split(word) if part]
         if len(parts) == 1:
-            return Word(surface=_folded(word), terms=self._forms(word))
+            return Word(surface=folded(word), terms=self._forms(word))
         whole = self._forms("".join(parts))
         found = dict.fromkeys([*whole, *(term for part in parts for term in self._forms(part))])
-        return Word(surface=_folded("".join(parts)), terms=tuple(found))
+        return Word(surface=folded("".join(parts)), terms=tuple(found))
 
     def _forms(self, word: str) -> tuple[str, ...]:
         """Return the stem of a word; more than one where accents may be left out, or umlauts written with an e."""
-        stems = [self._stem(word)] if word.isascii() else [self._stem(_folded(word)), self._stem(word)]
+        stems = [self._stem(word)] if word.isascii() else [self._stem(folded(word)), self._stem(word)]
         if any(letter in word for letter in "äöü"):
             stems.append(self._stem(word.translate(_UMLAUTS)))
         return tuple(dict.fromkeys(stems))
 
     def _stem_of(self, word: str) -> str:
         if not word.isalpha():
-            return _folded(word)
-        return _folded(self._stemmer.stemWord(self._irregular.get(word, word)))
+            return folded(word)
+        return folded(self._stemmer.stemWord(self._irregular.get(word, word)))
 
 
-def _folded(word: str) -> str:
+def folded(word: str) -> str:
     """Return a word without accents."""
     if word.isascii():
         return word

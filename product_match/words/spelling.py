@@ -18,6 +18,7 @@ from typing import Final
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from product_match.words.analysis import folded
 from product_match.words.vocabulary import Vocabulary
 
 LEAST_REPAIRED: Final = 5
@@ -46,12 +47,18 @@ _DICTIONARIES: Final[Mapping[str, str]] = {
 
 @lru_cache(maxsize=4)
 def known_words(language: str) -> Mapping[str, int]:
-    """Return the words of a language, in lower case, and how often each was met; empty for one without a list."""
+    """Return the words of a language, in lower case and without accents, and how often each was met.
+
+    Empty for a language without a list.
+    """
     code = _DICTIONARIES.get(language)
     if code is None:
         return {}
     data = resources.files("spellchecker").joinpath("resources").joinpath(f"{code}.json.gz").read_bytes()
-    words: dict[str, int] = json.loads(gzip.decompress(data))
+    words: dict[str, int] = {}
+    for word, met in json.loads(gzip.decompress(data)).items():
+        plain = folded(word)
+        words[plain] = max(met, words.get(plain, 0))
     return words
 
 
