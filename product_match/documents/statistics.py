@@ -9,7 +9,7 @@ from product_match.documents.mongo_errors import document_errors
 from product_match.documents.store import Document, DocumentStore
 
 MOST_FOLLOWED: Final = 500
-"""Changes that are read at once."""
+"""Changes that are returned at once."""
 
 _ID: Final = "statistics"
 
@@ -50,8 +50,10 @@ def changed_since(documents: DocumentStore, moment: str) -> list[Document]:
     """
     fields = {"product": 1, "deleted": 1, "updated_at": 1}
     with document_errors("reading what has changed"):
-        found = documents.products.find({"updated_at": {"$gt": moment}}, fields)
-        return list(found.sort("updated_at", 1).limit(MOST_FOLLOWED))
+        # Not `$gt`: nx-27017 compares what looks like a time by its seconds alone.
+        found = documents.products.find({"updated_at": {"$gte": moment}}, fields)
+        newer = [document for document in found.sort("updated_at", 1) if document["updated_at"] > moment]
+    return newer[:MOST_FOLLOWED]
 
 
 def _id(documents: DocumentStore) -> str:

@@ -42,7 +42,9 @@ def test_a_failed_build_exits_with_1_and_says_why(capsys):
 
 def test_a_check_outside_a_checkout_says_so(capsys, tmp_path):
     assert main(["contract", "--project", str(tmp_path)]) == 1
-    assert "is not the project's folder, as it has no default_encoder/embedded; run this in" in capsys.readouterr().err
+    assert (
+        "is not the project's folder, as it has no default_encoder/embedded; run this in" in capsys.readouterr().err
+    )
 
 
 def test_without_torch_a_build_says_what_to_install(capsys, monkeypatch):

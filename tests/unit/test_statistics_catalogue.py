@@ -8,7 +8,6 @@ import time
 
 import numpy as np
 import pytest
-from product_match.host.polling import wait_until
 
 from product_match.contract.errors import CancelledError, ConfigError, UnavailableError
 from product_match.documents.leases import Lease
@@ -20,12 +19,13 @@ from product_match.documents.statistics import (
     read_statistics,
 )
 from product_match.documents.store import now, open_documents
+from product_match.host.polling import wait_until
 from product_match.statistics import counting, keeping
 from product_match.statistics.catalogue import FORMAT, CatalogueStatistics
 from product_match.statistics.counting import count_catalogue
 from product_match.statistics.keeping import CHANGED_SHARE, StatisticsKeeper
 from product_match.statistics.logistic import LogisticMap
-from product_match.statistics.similarity import LEAST_EXAMPLES, Background
+from product_match.statistics.similarity import LEAST_EXAMPLES
 from product_match.words.analysis import Analyser
 from tests.fakes.catalogues import DIMENSION, points, product_write, unit_vector, write_all
 from tests.fakes.encoders import encoder_spec
@@ -40,11 +40,25 @@ def documents(catalogue_settings):
     opened.close()
 
 
+@pytest.fixture
+def drawn(monkeypatch):
+    """The vectors that each count fits on."""
+    seen = []
+    original = counting.fit_similarity
+
+    def noted(vectors, groups):
+        seen.append(vectors)
+        return original(vectors, groups)
+
+    monkeypatch.setattr(counting, "fit_similarity", noted)
+    return seen
+
+
 def counted(documents, version=1):
     return count_catalogue(documents, DIMENSION, ANALYSER, version, threading.Event())
 
 
-def test_every_product_is_counted_and_its_vectors_are_drawn(documents):
+def test_every_product_is_counted_and_its_photos_are_drawn(documents, drawn):
     writes = [product_write(n, photos=1 + n % 2) for n in range(12)]
     write_all(documents, *writes, product_write(20, image=False), product_write(21, text=False))
     remove_products(documents, ["p3"])
@@ -52,11 +66,9 @@ def test_every_product_is_counted_and_its_vectors_are_drawn(documents):
     assert (found.products, found.version, found.vocabulary.products) == (13, 7, 13)
     assert found.vocabulary.frequency("product") == 13
     assert found.vocabulary.frequency("3") == 0
-    image, text = found.background("image", DIMENSION), found.background("text", DIMENSION)
     # The first photo of each product stands for it.
     expected = [unit_vector(n) for n in (*range(3), *range(4, 12), 21)]
-    assert sorted(map(tuple, image.vectors)) == sorted(map(tuple, np.stack(expected)))
-    assert text.vectors.shape == (12, DIMENSION)
+    assert sorted(map(tuple, drawn[0])) == sorted(map(tuple, np.stack(expected)))
     assert found.image_fit is None
 
 
@@ -68,10 +80,9 @@ def test_a_catalogue_of_some_size_teaches_what_its_photos_similarity_means(docum
 def test_an_empty_catalogue_has_nothing(documents):
     found = counted(documents)
     assert (found.products, found.image_fit, found.vocabulary.average_length) == (0, None, None)
-    assert found.background("image", DIMENSION).vectors.shape == (0, DIMENSION)
 
 
-def test_of_many_products_each_is_drawn_with_the_same_chance(documents, monkeypatch):
+def test_of_many_products_each_is_drawn_with_the_same_chance(documents, drawn, monkeypatch):
     monkeypatch.setattr(counting, "DRAWN", 10)
     monkeypatch.setattr(counting, "PAGE_SIZE", 16)
     write_all(documents, *(product_write(n) for n in range(60)))
@@ -79,9 +90,9 @@ def test_of_many_products_each_is_drawn_with_the_same_chance(documents, monkeypa
     rows = {tuple(unit_vector(n)): n for n in range(60)}
     for seed in range(40):
         monkeypatch.setattr(counting, "_SEED", seed)
-        drawn = counted(documents).background("image", DIMENSION).vectors
-        assert len({tuple(row) for row in drawn}) == 10
-        for row in drawn:
+        counted(documents)
+        assert len({tuple(row) for row in drawn[-1]}) == 10
+        for row in drawn[-1]:
             times[rows[tuple(row)]] += 1
     assert sum(times.values()) == 400
     # 40 draws of a chance of a sixth: 6.7 on average, and beyond 20 never.
@@ -98,8 +109,7 @@ def test_counting_stops_when_the_server_does(documents):
 
 
 STATISTICS = CatalogueStatistics(
-    backgrounds={"image": Background(np.stack([unit_vector(1), unit_vector(2)]))},
-    image_fit=LogisticMap((2.0, 0.5), -1.0),
+    image_fit=LogisticMap((2.0,), -1.0),
     products=2,
     version=3,
 )
@@ -109,12 +119,8 @@ STATISTICS.vocabulary.add(ANALYSER, [{"name": "Red shoes"}, {"name": "Shoes"}])
 def test_statistics_are_kept_whole_for_the_encoder_that_serves(documents, catalogue_settings):
     assert read_statistics(documents) is None
     keep_statistics(documents, STATISTICS.to_document())
-    found = CatalogueStatistics.from_document(read_statistics(documents), DIMENSION)
+    found = CatalogueStatistics.from_document(read_statistics(documents))
     assert (found.products, found.version, found.image_fit) == (2, 3, STATISTICS.image_fit)
-    np.testing.assert_array_equal(
-        found.background("image", DIMENSION).vectors, STATISTICS.backgrounds["image"].vectors
-    )
-    assert found.background("text", DIMENSION).vectors.shape == (0, DIMENSION)
     assert found.vocabulary.frequency("shoe") == 2
     assert read_statistics(documents, {"version": 1}) == {"_id": f"statistics_{documents.name}", "version": 3}
     documents.meta.update_one({"_id": f"statistics_{documents.name}"}, {"$set": {"encoder": "other@1"}})
@@ -123,7 +129,7 @@ def test_statistics_are_kept_whole_for_the_encoder_that_serves(documents, catalo
 
 def test_statistics_without_a_fit_are_kept_too():
     document = CatalogueStatistics().to_document()
-    assert CatalogueStatistics.from_document(document, DIMENSION).image_fit is None
+    assert CatalogueStatistics.from_document(document).image_fit is None
 
 
 @pytest.mark.parametrize(
@@ -133,13 +139,12 @@ def test_statistics_without_a_fit_are_kept_too():
         ({"format": None}, "have the format None"),
         ({"products": "many"}, "cannot be read (ValueError"),
         ({"image_fit": 3}, "cannot be read (TypeError"),
-        ({"background_image": b"\0" * 12}, "cannot be read (ValueError"),
         ({"vocabulary": b"?"}, "the catalogue's vocabulary cannot be read"),
     ],
 )
 def test_statistics_that_are_damaged_or_of_another_version_are_refused(change, words):
     with pytest.raises(ConfigError) as caught:
-        CatalogueStatistics.from_document({**STATISTICS.to_document(), **change}, DIMENSION)
+        CatalogueStatistics.from_document({**STATISTICS.to_document(), **change})
     assert words in str(caught.value)
 
 
@@ -147,7 +152,7 @@ def test_statistics_that_lack_something_are_refused():
     document = STATISTICS.to_document()
     del document["vocabulary"]
     with pytest.raises(ConfigError, match=r"cannot be read \(KeyError\('vocabulary'\)\); they are counted anew"):
-        CatalogueStatistics.from_document(document, DIMENSION)
+        CatalogueStatistics.from_document(document)
 
 
 def test_what_changed_since_a_moment_comes_in_order_with_tombstones(documents):
@@ -253,7 +258,7 @@ def test_damaged_statistics_are_told_and_counted_anew(documents, keepers, quick,
     assert keeper.current.version == 0
     keeper.start()
     soon(lambda: keeper.current.version == 1)
-    assert CatalogueStatistics.from_document(read_statistics(documents), DIMENSION).version == 1
+    assert CatalogueStatistics.from_document(read_statistics(documents)).version == 1
 
 
 def test_a_store_that_is_away_is_tried_again(documents, keepers, quick, monkeypatch, caplog):

@@ -9,7 +9,7 @@ import pytest
 
 from product_match.statistics import similarity
 from product_match.statistics.logistic import RIDGE, LogisticMap, fit_logistic, probability, probability_of
-from product_match.statistics.similarity import LEAST_EXAMPLES, Background, fit_similarity, similarity_features
+from product_match.statistics.similarity import LEAST_EXAMPLES, fit_similarity
 
 
 def test_a_map_is_the_logistic_of_the_weighted_sum():
@@ -76,29 +76,6 @@ def unit_rows(rows):
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_a_similarity_stands_out_by_its_deviations_from_what_is_usual():
-    vectors = unit_rows(np.random.default_rng(1).normal(size=(50, 8)))
-    query = vectors[0]
-    usual = vectors @ query
-    found = Background(vectors).standard_scores(query, np.asarray([0.9, float(usual.mean())]))
-    assert found == pytest.approx([(0.9 - usual.mean()) / usual.std(), 0.0], abs=1e-4)
-    rows = similarity_features(Background(vectors), query, np.asarray([0.9, 0.1]))
-    assert rows.shape == (2, 2)
-    assert rows[:, 0].tolist() == [0.9, 0.1]
-    assert rows[0, 1] == pytest.approx(found[0])
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_too_few_products_are_no_background(count):
-    background = Background(np.ones((count, 4), np.float32))
-    assert background.standard_scores(np.ones(4, np.float32), np.asarray([0.3])).tolist() == [0.0]
-
-
-def test_products_that_are_all_alike_make_no_division_by_zero():
-    background = Background(np.ones((5, 4), np.float32) / 2)
-    assert np.isfinite(background.standard_scores(np.ones(4, np.float32) / 2, np.asarray([0.5]))).all()
-
-
 def grouped(count=60, groups=6, spread=0.3):
     """Vectors in clusters, and the cluster of each."""
     rng = np.random.default_rng(2)
@@ -110,17 +87,15 @@ def grouped(count=60, groups=6, spread=0.3):
 def test_a_catalogue_teaches_what_its_similarities_mean():
     vectors, names = grouped()
     fitted = fit_similarity(vectors, names)
-    background = Background(vectors)
     right, wrong = [], []
     for place, query in enumerate(vectors):
         cosines = (vectors @ query).astype(np.float64)
         cosines[place] = -1
-        features = similarity_features(background, query, cosines)
         own = [other for other in range(len(names)) if names[other] == names[place] and other != place]
         foreign = [other for other in range(len(names)) if names[other] != names[place]]
         best = (own[int(np.argmax(cosines[own]))], foreign[int(np.argmax(cosines[foreign]))])
-        right.append(probability(fitted.log_odds(features[[best[0]]]))[0])
-        wrong.append(probability(fitted.log_odds(features[[best[1]]]))[0])
+        right.append(probability_of(fitted.log_odds_of((cosines[best[0]],))))
+        wrong.append(probability_of(fitted.log_odds_of((cosines[best[1]],))))
     assert np.mean(right) > 0.9
     assert np.mean(wrong) < 0.1
 
@@ -140,13 +115,12 @@ def test_a_category_of_one_product_is_never_the_right_answer():
 def test_a_large_catalogue_is_asked_for_some_of_its_products(monkeypatch):
     vectors, names = grouped(120)
     asked = []
-    original = similarity.similarity_features
 
-    def noted(background, query, cosines):
-        asked.append(query)
-        return original(background, query, cosines)
+    def noted(features, accepted):
+        asked.append(len(features))
+        return fit_logistic(features, accepted)
 
     monkeypatch.setattr(similarity, "MOST_ASKED", 50)
-    monkeypatch.setattr(similarity, "similarity_features", noted)
+    monkeypatch.setattr(similarity, "fit_logistic", noted)
     assert fit_similarity(vectors, names) is not None
-    assert len(asked) == 2 * 50
+    assert asked == [2 * 50]
