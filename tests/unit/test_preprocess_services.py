@@ -23,7 +23,7 @@ from product_match.triton.services import ImagePreprocessService, TextPreprocess
 from tests.fakes import pb_utils, photos
 from tests.fakes.encoders import encoder_spec
 
-DEMO = Path(__file__).parents[2] / "demo_clip" / "embedded"
+DEMO = Path(__file__).parents[2] / "default_encoder" / "embedded"
 TIFF = photos.encoded(photos.gradient(), "TIFF")
 INTERNAL = "internal error; the server's log has the details"
 

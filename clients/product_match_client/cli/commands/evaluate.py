@@ -62,7 +62,7 @@ def register(subparsers: Any) -> None:
         "--part",
         choices=PARTS,
         default="test",
-        help="part of the fixed split by file names: the demo CLIP never saw `test` (default %(default)s)",
+        help="part of the fixed split by file names: the default encoder never saw `test` (default %(default)s)",
     )
     photos.add_argument(
         "--template", default="{}", metavar="WORDS", help="words for a label, {} in its place (default %(default)s)"
