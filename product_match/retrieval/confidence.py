@@ -27,12 +27,15 @@ WEAK: Final = "weak"
 NOT_STOCKED: Final = "not_stocked"
 FILTERS_TOO_NARROW: Final = "filters_too_narrow"
 
+MOST_MISSED: Final = 1 / 3
+"""Share of the words that may be missing before a product has no longer next to all of them: one of a few is too much."""
+
 MATCHED_FROM: Final = 0.5
 WEAK_FROM: Final = 0.2
 LEADING: Final = 3
 """Matches of which the most confident decides over the outcome: the first may be beside the point, the second not."""
 
-WORDS_MAP: Final = LogisticMap(weights=(0.62, 0.2, 0.26, -0.97, 1.0, 0.57, 2.95, 1.74), bias=-3.33)
+WORDS_MAP: Final = LogisticMap(weights=(0.57, 0.13, 0.17, -0.88, 1.2, 0.85, 3.03, 1.73), bias=-3.45)
 """Log-odds from `word_features`."""
 
 SIMILARITY_MAP: Final = LogisticMap(weights=(9.0,), bias=-5.4)
@@ -119,10 +122,11 @@ class Assessor:
 def word_features(evidence: WordEvidence, similarity: float, leads: bool) -> tuple[float, ...]:
     """Return what `WORDS_MAP` weighs of a match; `similarity` is scaled, `leads` says that it is the first.
 
-    What of the words the product has, whether it is what was asked for, similarity, what is missing, whether nothing
-    is, similarity where words are missing (the vectors alone speak then), being all that was asked for, and leading.
+    What of the words the product has, whether it is what was asked for, similarity, what is missing, how near that is
+    to nothing, similarity where words are missing (the vectors alone speak then), being what was asked for and having
+    next to all of the words, and leading.
     """
-    complete = float(evidence.missing == 0.0)
+    complete = max(0.0, 1.0 - evidence.missing / MOST_MISSED)
     return (
         *(evidence.held, evidence.head, similarity, evidence.missing, complete),
         *(similarity * evidence.missing, evidence.head * complete, float(leads)),

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from product_match.contract.options import MATCH_OPTIONS
 from product_match_client.answers import MatchResult
@@ -16,11 +16,19 @@ from product_match_client.cli.output import Column, Console, price_text
 COLUMNS = (
     Column(title="rank", right=True),
     Column(title="score", right=True),
+    Column(title="sure", right=True),
     Column(title="id", elastic=True),
     Column(title="name", elastic=True),
     Column(title="price", right=True),
     Column(title="category", elastic=True),
 )
+
+
+OUTCOMES: Final = {
+    "weak": "nothing fits well; the nearest:",
+    "not_stocked": "this is not carried; the nearest:",
+    "filters_too_narrow": "nothing fits under this filter, though something does without it; the nearest:",
+}
 
 
 def register(subparsers: Any) -> None:
@@ -60,6 +68,10 @@ def said(fields: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def print_matches(result: MatchResult, console: Console) -> None:
     """Print matches as a table."""
+    for typed, taken_for in (result.repaired or {}).items():
+        console.line(f'"{typed}" is taken for "{taken_for}"')
+    if result.outcome in OUTCOMES:
+        console.line(OUTCOMES[result.outcome])
     if not result.matches:
         console.line("no product matches")
         return
@@ -69,6 +81,7 @@ def print_matches(result: MatchResult, console: Console) -> None:
             (
                 match.rank,
                 match.score,
+                "" if match.confidence is None else f"{match.confidence:.0%}",
                 match.product_id,
                 match.product.get("name"),
                 price_text(match.product),
