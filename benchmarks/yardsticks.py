@@ -225,7 +225,9 @@ def _repeated(server: Server, runner: Runner, kind: Kind, seed: int) -> dict[str
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", type=Path, default=PROJECT / "default_encoder" / "embedded", help="encoder directory")
+    parser.add_argument(
+        "--encoder", type=Path, default=PROJECT / "default_encoder" / "embedded", help="encoder directory"
+    )
     parser.add_argument("--float-encoder", type=Path, help="made by benchmarks.float_encoder; without it no pattern")
     parser.add_argument("--kind", default="image,text,both", help="kinds, with commas (default %(default)s)")
     parser.add_argument("--concurrency", type=int, default=32, help="queries in flight (default %(default)s)")

@@ -100,13 +100,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     measuring.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="folder of the checkpoint")
     measuring.add_argument(
-        "--part", choices=[part.value for part in Part], default=Part.VALIDATION.value,
+        "--part",
+        choices=[part.value for part in Part],
+        default=Part.VALIDATION.value,
         help="part of the split (default: %(default)s)",
     )
-    measuring.add_argument("--no-copies", action="store_true", help="leave re-encoded copies out, four encodings a photo")
+    measuring.add_argument(
+        "--no-copies", action="store_true", help="leave re-encoded copies out, four encodings a photo"
+    )
     for command in (training, measuring):
         command.add_argument(
-            "--images", type=Path, action="append", required=True, metavar="DIR",
+            "--images",
+            type=Path,
+            action="append",
+            required=True,
+            metavar="DIR",
             help="labelled folder with images.csv and images/; give it once per folder",
         )
     return parser

@@ -15,8 +15,8 @@ def read_clicks(path: Path, photos: Sequence[Photo]) -> list[list[str]]:
     """Read JSON Lines such as `{"text": "red dress", "image": "1042.jpg"}`.
 
     Args:
-        path: One object a line; `image` is a name from `images.csv`. A `grade` of 0 says that the photo was not what was
-            wanted, and is left out.
+        path: One object a line; `image` is a name from `images.csv`. A `grade` of 0 says that the photo was not what
+            was wanted, and is left out.
         photos: The photos that are learned from; lines of other photos are left out.
 
     Returns:

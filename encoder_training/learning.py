@@ -94,7 +94,9 @@ class Classifier:
 class Lesson:
     """The loss, with all that stays the same from batch to batch."""
 
-    def __init__(self, facts: Facts, words: Words, word_dim: int, classifier: Classifier, weights: LossWeights) -> None:
+    def __init__(
+        self, facts: Facts, words: Words, word_dim: int, classifier: Classifier, weights: LossWeights
+    ) -> None:
         self._facts = facts
         self._words = words
         self._dim = word_dim
@@ -103,7 +105,9 @@ class Lesson:
         self._classes = class_names()
         self._class_rows = words([names[0] for names in self._classes])
 
-    def loss(self, head: nn.Module, features: Tensor, known: Tensor, batch: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+    def loss(
+        self, head: nn.Module, features: Tensor, known: Tensor, batch: NDArray[np.int64], rng: np.random.Generator
+    ) -> Tensor:
         """Add up the parts.
 
         Args:
@@ -138,7 +142,9 @@ class Lesson:
             total = total + weights.clicks * self._clicked(images, batch, rng)
         return total
 
-    def _named(self, images: Tensor, names: Sequence[str], right: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+    def _named(
+        self, images: Tensor, names: Sequence[str], right: NDArray[np.int64], rng: np.random.Generator
+    ) -> Tensor:
         texts = self._words([_one_of(names_of(name), rng) for name in names])
         numbers = torch.from_numpy(right)
         same = torch.arange(len(names))[:, None] == numbers[None, :]

@@ -156,9 +156,7 @@ def _by_text(texts: Callable[[Sequence[str]], Rows], rows: Rows, index: Sequence
     return {**report_of(rankings).as_json(), "precision@5_weighted_by_photos": round(weighted, 4)}
 
 
-def _by_colour(
-    texts: Callable[[Sequence[str]], Rows], rows: Rows, index: Sequence[Photo]
-) -> dict[str, object]:
+def _by_colour(texts: Callable[[Sequence[str]], Rows], rows: Rows, index: Sequence[Photo]) -> dict[str, object]:
     """Ask "COLOUR KIND" for every pair that at least `LEAST_OF_COLOUR` indexed photos show."""
     shown = [photo.colour for photo in index]
     pairs = Counter(zip(shown, (photo.label for photo in index), strict=True))

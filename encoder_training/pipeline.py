@@ -72,8 +72,8 @@ def train(request: TrainingRequest) -> dict[str, object]:
     photos = [photo for folder in request.folders for photo in list_photos(folder, request.parts)]
     if not photos:
         raise ConfigError(
-            "no photo to learn from: the folders' tables name none of the wanted parts of the split; give --all-photos "
-            "to learn from every photo"
+            "no photo to learn from: the folders' tables name none of the wanted parts of the split; give "
+            "--all-photos to learn from every photo"
         )
     clicked = read_clicks(request.clicks, photos) if request.clicks else ()
     _logger.info("%s photos, %s labels", len(photos), len({photo.label for photo in photos}))
@@ -127,9 +127,7 @@ def _start(request: TrainingRequest) -> _Start:
     remove_gates(model.vision_model)
     head = nn.Linear(model.visual_projection.in_features, model.visual_projection.out_features, bias=False)
     head.load_state_dict(model.visual_projection.state_dict())
-    start = ImageTower(
-        model=model.vision_model, class_weights=image.class_weights, class_biases=image.class_biases
-    )
+    start = ImageTower(model=model.vision_model, class_weights=image.class_weights, class_biases=image.class_biases)
     return _Start(image=start, words=model.text_model, head=head, tokenizer=request.start_from / "tokenizer.json")
 
 

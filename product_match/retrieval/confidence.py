@@ -28,7 +28,7 @@ NOT_STOCKED: Final = "not_stocked"
 FILTERS_TOO_NARROW: Final = "filters_too_narrow"
 
 MOST_MISSED: Final = 1 / 3
-"""Share of the words that may be missing before a product has no longer next to all of them: one of a few is too much."""
+"""Share of the words from which a product no longer has next to all of them: one of a few is too much."""
 
 MATCHED_FROM: Final = 0.5
 WEAK_FROM: Final = 0.2

@@ -15,7 +15,7 @@ from tests.fakes.encoders import encoder_spec
 
 DEMO = Path(__file__).parents[2] / "default_encoder" / "embedded"
 SIDE = 32
-VOCABULARY = 2048
+VOCABULARY = len(json.loads((DEMO / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"])
 
 
 def small_encoder(directory: Path, *, name: str = "small", dimension: int = 24, seed: int = 7) -> str:

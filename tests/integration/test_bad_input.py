@@ -106,7 +106,7 @@ def test_a_photo_turned_by_exif_is_seen_upright(server):
 BAD_WORDS = {
     "empty": (b"", "no photo and no words came (0 bytes)"),
     "blank": (b"  \n ", "expected words, got an empty text"),
-    "no letters": (b"?! 12 %", "without a letter; say what to look for"),
+    "no letters": (b"?! %", "without a letter or digit; say what to look for"),
     "not utf-8": (b"caf\xe9", "not UTF-8 (byte 0xe9 at position 3); encode it as UTF-8"),
     "too long": (b"word " * 4000, "20,000 bytes, the limit is 16,384"),
 }
@@ -135,7 +135,7 @@ def test_neither_photo_nor_words_is_refused(server):
         ({"top_k": -1}, "got -1"),
         ({"top_k": 10_000}, "got 10000"),
         ({"top_k": "five"}, "got 'five'"),
-        ({"colour": "red"}, "parameter `colour` is not known here; known are fields, filter"),
+        ({"colour": "red"}, "parameter `colour` is not known here; known are explain, fields, filter"),
         ({"image_weight": float("nan")}, "image_weight: expected a number from 0 to 1,000, got nan"),
         ({"text_weight": "NaN"}, "text_weight: expected a number from 0 to 1,000, got nan"),
         ({"image_weight": 0.0, "text_weight": 0.0}, "both are 0; give at least one of them more"),

@@ -64,11 +64,9 @@ def test_the_server_gives_what_the_parts_give_in_process(server):
         {"input_ids": tokens.input_ids, "eot_index": tokens.eot_index}
     )
     body = json.dumps({"image_bytes": data_url(PHOTO)}).encode()
-    answered = json.loads(post(server, "product_match_image", body, "generate"))["image_embeds"]
+    answered = json.loads(post(server, "embed_image", body, "generate"))["image_embeds"]
     assert np.allclose(answered, image[0], atol=1e-5)
-    answered = json.loads(post(server, "product_match_text", b'{"query_text": "red jacket"}', "generate"))[
-        "text_embeds"
-    ]
+    answered = json.loads(post(server, "embed_text", b'{"query_text": "red jacket"}', "generate"))["text_embeds"]
     assert np.allclose(answered, text[0], atol=1e-5)
 
 
