@@ -20,7 +20,10 @@ OWN = (
     "sample_data/README.md",
     "sample_data/provenance.csv",
     "sample_data/licences/*",
-    "default_encoder/embedded/*",
+    "default_encoder/embedded/build.json",
+    "default_encoder/embedded/encoder.json",
+    "default_encoder/embedded/*.onnx",
+    "default_encoder/embedded/reference.npz",
 )
 # The words of a set's licence in the text that NOTICE names for it.
 LICENCES = {"CC0-1.0": "CC0 1.0 Universal", "MIT": "MIT License", "Apache-2.0": "Apache License"}
