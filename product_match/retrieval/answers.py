@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from product_match.index.product_cache import StoredProduct
+from product_match.retrieval.confidence import Assessment
 from product_match.retrieval.rows import RowQuery
 from product_match.retrieval.searches import Parts
-from product_match.words.evidence import WordEvidence
 
 _DIGITS = 6
 _FEW_DIGITS = 4
@@ -24,9 +24,8 @@ class Match:
 
     product: StoredProduct
     score: float
-    confidence: float
+    assessment: Assessment
     parts: Parts
-    words: WordEvidence | None
 
     def to_json(self, place: int, fields: tuple[str, ...] | None, *, explain: bool = False) -> dict[str, Any]:
         """Return the match as JSON values; `place` is its rank, from 1."""
@@ -34,7 +33,7 @@ class Match:
             "rank": place,
             "product_id": self.product.product_id,
             "score": round(self.score, _DIGITS),
-            "confidence": round(self.confidence, _FEW_DIGITS),
+            "confidence": round(self.assessment.confidence, _FEW_DIGITS),
             "product": _selected(self.product, fields),
         }
         return {**shown, "explain": self._explained()} if explain else shown
@@ -47,8 +46,9 @@ class Match:
             },
             "ranks": dict(self.parts.ranks),
         }
-        if self.words is not None:
-            explained["words"] = {name: round(value, _FEW_DIGITS) for name, value in asdict(self.words).items()}
+        words = self.assessment.words
+        if words is not None:
+            explained["words"] = {name: round(value, _FEW_DIGITS) for name, value in asdict(words).items()}
         return explained
 
 

@@ -8,6 +8,7 @@ itself; see `statistics.similarity`. With both, the log-odds are the mean of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -133,9 +134,12 @@ def word_features(evidence: WordEvidence, similarity: float, leads: bool) -> tup
     )
 
 
-def outcome_of(confidences: list[float]) -> str:
-    """Return what an answer is, from the confidences of its matches, best first; filters aside."""
-    best = max(confidences[:LEADING], default=0.0)
+def outcome_of(assessments: Sequence[Assessment]) -> str:
+    """Return what an answer is, from what is thought of its matches, best first; filters aside."""
+    leading = assessments[:LEADING]
+    best = max((assessment.confidence for assessment in leading), default=0.0)
     if best >= MATCHED_FROM:
         return MATCHED
-    return WEAK if best >= WEAK_FROM else NOT_STOCKED
+    # Who asks for a rain jacket is shown a jacket that is none, but is not told that the shop has no jackets.
+    carried = any(assessment.words is not None and assessment.words.head >= 1.0 for assessment in leading)
+    return WEAK if carried or best >= WEAK_FROM else NOT_STOCKED

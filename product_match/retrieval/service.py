@@ -103,7 +103,7 @@ class RetrievalService:
         held = self._fetched([id_ for one in ranked for id_, _ in one.ranking])
         timings.mark("documents")
         matches = [self._matches(one, held, statistics) for one in ranked]
-        outcomes = [outcome_of([match.confidence for match in found]) for found in matches]
+        outcomes = [outcome_of([match.assessment for match in found]) for found in matches]
         timings.mark("assess")
         wider = self._wider(
             [row for row, outcome in zip(rows, outcomes, strict=True) if row.filter and outcome != MATCHED],
@@ -115,7 +115,8 @@ class RetrievalService:
             would_match = wider.get(row.query_id, [])
             if would_match:
                 outcome = FILTERS_TOO_NARROW
-            shown = [match for match in found if row.min_confidence is None or match.confidence >= row.min_confidence]
+            least = row.min_confidence or 0.0
+            shown = [match for match in found if match.assessment.confidence >= least]
             answers.append(answer_json(self._encoder.identity, row, outcome, shown, would_match, timings))
         return answers
 
@@ -145,7 +146,7 @@ class RetrievalService:
         for place, (id_, score) in enumerate(there):
             product, parts = held[id_], ranked.found.parts[id_]
             assessed = self._assessor.assess(ranked.row, parts, product.json, statistics, leads=place == 0)
-            matches.append(Match(product, score, assessed.confidence, parts, assessed.words))
+            matches.append(Match(product, score, assessed, parts))
         return matches
 
     def _wider(self, rows: Sequence[RowQuery], statistics: CatalogueStatistics) -> dict[str, list[dict[str, Any]]]:
@@ -160,8 +161,8 @@ class RetrievalService:
         wider: dict[str, list[dict[str, Any]]] = {}
         for (row, gone), one in zip(asked, ranked, strict=True):
             matches = self._matches(one, held, statistics)
-            best = max(matches, key=lambda match: match.confidence, default=None)
-            if best is not None and best.confidence >= MATCHED_FROM:
+            best = max(matches, key=lambda match: match.assessment.confidence, default=None)
+            if best is not None and best.assessment.confidence >= MATCHED_FROM:
                 entry = {"without": list(gone), **best.to_json(1, row.fields)}
                 wider.setdefault(row.query_id, []).append(entry)
         return wider

@@ -32,7 +32,9 @@ LEAST_MARKED_CHARACTERS: Final = 5
 
 _HEAD_ENDS: Final = re.compile(
     r"[,;(|/:]| [-–—] |\b(?:with|in|for|of|without|from|by|on|to|mit|für|aus|im|ohne|von"
-    r"|avec|pour|en|de|sans|con|para|sin|per|da)\b",
+    r"|avec|pour|en|de|sans|con|para|sin|per|da)\b"
+    # "hoodie under 50", and not "Under Armour hoodie".
+    r"|\b(?:under|below|over|above|unter|über)\s+[€$£]?\s?\d",
     re.IGNORECASE,
 )
 _HEAD_FIRST: Final = ("catalan", "french", "italian", "portuguese", "romanian", "spanish")

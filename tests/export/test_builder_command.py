@@ -137,6 +137,7 @@ def project(tmp_path, clip_encoder):
     """A project of the tiny CLIP with nothing generated yet."""
     (tmp_path / "README.md").write_text("# Product Match\n")
     (tmp_path / "default_encoder").mkdir()
+    (tmp_path / "clients" / "product_match_client").mkdir(parents=True)
     shutil.copytree(clip_encoder.directory, tmp_path / "default_encoder" / "embedded")
     return tmp_path
 

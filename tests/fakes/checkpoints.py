@@ -10,11 +10,13 @@ from typing import Any
 import sentencepiece
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 MEAN = [0.48145466, 0.4578275, 0.40821073]
 STD = [0.26862954, 0.26130258, 0.27577711]
+CLIP_TOKENS = 2048
+_CLIP_WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def sample_words() -> list[str]:
@@ -35,17 +37,17 @@ def _save(model: transformers.PreTrainedModel, directory: Path) -> None:
 def clip_config(
     *, patch: int = 16, image: int = 80, width: int = 64, layers: int = 2, text_width: int = 48, **text: Any
 ) -> transformers.CLIPConfig:
-    """Return the config of a tiny CLIP with the demo's vocabulary."""
+    """Return the config of a tiny CLIP with the vocabulary of `_clip_tokenizer`."""
     return transformers.CLIPConfig(
         text_config={
             "hidden_size": text_width,
             "intermediate_size": 2 * text_width,
             "num_hidden_layers": layers,
             "num_attention_heads": 4,
-            "vocab_size": 2048,
-            "bos_token_id": 2046,
-            "eos_token_id": 2047,
-            "pad_token_id": 2047,
+            "vocab_size": CLIP_TOKENS,
+            "bos_token_id": CLIP_TOKENS - 2,
+            "eos_token_id": CLIP_TOKENS - 1,
+            "pad_token_id": CLIP_TOKENS - 1,
             **text,
         },
         vision_config={
@@ -93,12 +95,11 @@ def full_size_config(name: str) -> transformers.CLIPConfig:
 
 
 def clip_checkpoint(directory: Path, config: transformers.CLIPConfig | None = None, **preprocessor: Any) -> Path:
-    """Write a CLIPModel with the demo's tokenizer."""
+    """Write a CLIPModel with a tokenizer of its kind, of the sample's words."""
     config = config or clip_config()
     torch.manual_seed(1)
     _save(transformers.CLIPModel(config), directory)
-    for file in ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"):
-        shutil.copyfile(PROJECT / "default_encoder" / file, directory / file)
+    _clip_tokenizer(directory)
     size = config.vision_config.image_size
     write_json(
         directory / "preprocessor_config.json",
@@ -118,6 +119,54 @@ def clip_checkpoint(directory: Path, config: transformers.CLIPConfig | None = No
         },
     )
     return directory
+
+
+def _clip_tokenizer(directory: Path) -> None:
+    """Write CLIP's tokenizer with merges of the sample's words: bytes, bytes that end a word, merges, two marks."""
+    start, end = "<|startoftext|>", "<|endoftext|>"
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=end))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_CLIP_WORDS), "removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=CLIP_TOKENS, end_of_word_suffix="</w>", initial_alphabet=letters, show_progress=False
+    )
+    tokenizer.train_from_iterator(sample_words(), trainer)
+    content = json.loads(tokenizer.to_str())
+    merges = [tuple(pair) for pair in content["model"]["merges"]]
+    single = [*letters, *(f"{letter}</w>" for letter in letters)]
+    tokens = list(dict.fromkeys([*single, *("".join(pair) for pair in merges)]))[: CLIP_TOKENS - 2]
+    tokens += [f"<|unused_{number}|>" for number in range(CLIP_TOKENS - 2 - len(tokens))]
+    merges = [pair for pair in merges if "".join(pair) in set(tokens)]
+    vocabulary = {token: number for number, token in enumerate([*tokens, start, end])}
+    tokenizer.model = models.BPE(vocab=vocabulary, merges=merges, end_of_word_suffix="</w>", unk_token=end)
+    tokenizer.add_special_tokens([start, end])
+    tokenizer.post_processor = processors.RobertaProcessing(
+        (end, CLIP_TOKENS - 1), (start, CLIP_TOKENS - 2), trim_offsets=False, add_prefix_space=False
+    )
+    tokenizer.save(str(directory / "tokenizer.json"))
+    write_json(directory / "vocab.json", vocabulary)
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
+    (directory / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_json(
+        directory / "tokenizer_config.json",
+        {
+            "tokenizer_class": "CLIPTokenizer",
+            "model_max_length": 77,
+            "bos_token": start,
+            "eos_token": end,
+            "pad_token": end,
+            "unk_token": end,
+        },
+    )
 
 
 def with_preprocessor(source: Path, directory: Path, **changes: Any) -> Path:

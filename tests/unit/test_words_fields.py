@@ -95,6 +95,9 @@ def test_texts_are_read_from_whatever_a_field_holds(value, text):
         ("blue t-shirt", ["tshirt", "t", "shirt"]),
         ("with love", []),
         ("", []),
+        ("hoodie under 50", ["hoodi"]),
+        ("shoes under €50", ["shoe"]),
+        ("Under Armour hoodie", ["hoodi"]),
     ],
 )
 def test_the_last_word_before_what_is_said_about_a_thing_says_what_it_is(name, head):
