@@ -265,9 +265,11 @@ def check_directory(directory: Path) -> dict[str, Path]:
 
 def _max_batch_size(directory: Path) -> int:
     report = read_report(directory)
-    if report.get("target") != "tensorrt":
+    # Directories of the first version have their options beside everything else.
+    options = report.get("options", report)
+    if options.get("target") != "tensorrt":
         raise EngineError(
-            f"{directory} was built for {report.get('target', 'another target')}; engines are made of a directory "
+            f"{directory} was built for {options.get('target', 'another target')}; engines are made of a directory "
             "from `ensemble-builder build --target tensorrt`"
         )
-    return int(report["max_batch_size"])
+    return int(options["max_batch_size"])

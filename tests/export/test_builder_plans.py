@@ -22,11 +22,13 @@ from tests.fakes.tensorrt import tensorrt
 HERE = {"version": "10.13.2.6", "capability": "89"}
 
 
-@pytest.fixture
-def tensorrt_directory(clip_copy):
-    """The tiny CLIP's directory as if built for TensorRT."""
+@pytest.fixture(params=["today", "first version"])
+def tensorrt_directory(clip_copy, request):
+    """The tiny CLIP's directory as if built for TensorRT, by today's builder and by the first version's."""
     report = json.loads((clip_copy / "build.json").read_text())
-    (clip_copy / "build.json").write_text(json.dumps({**report, "target": "tensorrt", "max_batch_size": 16}))
+    options = {**report.pop("options"), "target": "tensorrt", "max_batch_size": 16}
+    report.update({"options": options} if request.param == "today" else options)
+    (clip_copy / "build.json").write_text(json.dumps(report))
     return clip_copy
 
 

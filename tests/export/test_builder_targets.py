@@ -60,7 +60,8 @@ def test_the_default_encoder_in_a_lower_precision(
     assert load_encoder(found.directory).precision == precision
     assert found.spec.identity != default_encoder.spec.identity
     report = json.loads((found.directory / "build.json").read_text())
-    assert (report["target"], report["precision"], report["max_batch_size"]) == (target, precision, 32)
+    assert {"target": target, "precision": precision, "max_batch_size": 32}.items() <= report["options"].items()
+    assert report["precision"] == precision
     assert report["scales_measured_on"]["photos"] == 205
     # The table of 30,522 tokens stays as it is, and so do the convolutions of the tower for photos.
     small = (found.directory / "text_encoder.onnx").stat().st_size
