@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import codecs
 import datetime
 import decimal
 import io
@@ -13,9 +14,9 @@ import pymongo
 import pytest
 
 from product_match.contract.errors import ConfigError, InvalidRequestError, UnavailableError
-from product_match_client.loading.sources import tables, text_files
+from product_match_client.loading.sources import csv_files, tables, text_files
 from product_match_client.loading.sources.folders import Grouping
-from product_match_client.loading.sources.mapping import mapped, parse_mapping
+from product_match_client.loading.sources.mapping import mapped, parse_mapping, with_mapped_names
 from product_match_client.loading.sources.opening import open_source
 from tests.fakes.document_server import DocumentServer
 
@@ -125,13 +126,13 @@ def test_an_element_of_a_json_array_that_is_no_object_is_rejected():
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-def test_csv_finds_its_separator_and_reads_numbers_where_products_have_them(separator):
+def test_csv_finds_its_separator(separator):
     lines = ["id,name,price,size", '0042,"A, ""b""\nc",39.50,7', "2,,12,", "3,x,cheap,8"]
     rows = [line.replace(",", separator) for line in lines]
-    records = read(text_files.csv_rows, "\r\n".join(["\ufeff" + rows[0], *rows[1:]]).encode())
+    records = read(csv_files.csv_rows, "\r\n".join(["\ufeff" + rows[0], *rows[1:]]).encode())
     assert [record.fields for record in records] == [
-        {"id": "0042", "name": f'A{separator} "b"\nc', "price": 39.5, "size": "7"},
-        {"id": "2", "price": 12},
+        {"id": "0042", "name": f'A{separator} "b"\nc', "price": "39.50", "size": "7"},
+        {"id": "2", "price": "12"},
         {"id": "3", "name": "x", "price": "cheap", "size": "8"},
     ]
     assert [record.line for record in records] == [2, 4, 5]
@@ -139,7 +140,7 @@ def test_csv_finds_its_separator_and_reads_numbers_where_products_have_them(sepa
 
 def test_csv_rows_that_do_not_fit_are_rejected_and_the_rest_goes_on():
     data = b"id,name\n1,a,b\n2,\xff\n\n3,c\n4,x\0y\n5,d\n"
-    records = read(text_files.csv_rows, data)
+    records = read(csv_files.csv_rows, data)
     by_line = {record.line: record for record in records}
     assert by_line[2].reason == "3 cells where the first line names 2; quote cells that hold the separator"
     assert by_line[2].raw == ["1", "a", "b"]
@@ -148,9 +149,109 @@ def test_csv_rows_that_do_not_fit_are_rejected_and_the_rest_goes_on():
     assert [record.fields["id"] for record in records if record.fields and record.line in (5, 7)] == ["3", "5"]
 
 
+@pytest.mark.parametrize(
+    ("data", "fields"),
+    [
+        (b"id, name, price\nsp1, Navy tee, 12.50\n", {"id": "sp1", "name": "Navy tee", "price": "12.50"}),
+        (
+            b"ID,Name,Price,Fabric\nca1,Tee,9.99,wool\n",
+            {"id": "ca1", "name": "Tee", "price": "9.99", "Fabric": "wool"},
+        ),
+        (b"id,ID,name\n1,2,Tee\n", {"id": "1", "ID": "2", "name": "Tee"}),
+        (b"sep=;\r\nid;name\r\nxs1;a, b\r\n", {"id": "xs1", "name": "a, b"}),
+        ("id,name\nu1,M\u00fctze\n".encode("utf-16"), {"id": "u1", "name": "M\u00fctze"}),
+        (codecs.BOM_UTF16_BE + "id,name\nu1,Hat\n".encode("utf-16-be"), {"id": "u1", "name": "Hat"}),
+    ],
+)
+def test_csv_is_read_as_programs_write_it(data, fields):
+    (record,) = read(csv_files.csv_rows, data)
+    assert record.fields == fields
+
+
+def test_lines_are_counted_from_the_file_s_first():
+    first, second = read(csv_files.csv_rows, b"sep=;\nid\na\nb\n")
+    assert (first.line, second.line) == (3, 4)
+
+
+def test_a_quote_that_is_never_closed_is_one_reject_with_its_line():
+    good, bad = read(csv_files.csv_rows, b'id,name\nuc0,Belt\nuc1,"Tee\nuc2,Top\nuc3,Hat\n')
+    assert good.fields == {"id": "uc0", "name": "Belt"}
+    assert (bad.line, bad.fields) == (3, None)
+    assert bad.reason == "a quote that opens in this row is never closed, which takes all rows behind it; close it"
+
+
+def test_two_columns_of_one_name_are_refused():
+    with pytest.raises(InvalidRequestError, match=r"source s: two columns are named `name`; rename one of them"):
+        read(csv_files.csv_rows, b"id,name,Name,price\ndc1,Tee,Navy tee,9.99\n".replace(b"Name", b" name"))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"id":"nan1","price":NaN}', "product nan1: NaN is not JSON; give a number, or leave the field out"),
+        (b'{"id":"nan2","x":{"y":-Infinity}}', "product nan2: -Infinity is not JSON; give a number, or leave"),
+        (b"[NaN]", "NaN is not JSON; give a number"),
+    ],
+)
+def test_what_is_no_json_is_kept_as_text_with_the_product_s_id(line, reason):
+    (record,) = read(text_files.json_lines, line)
+    assert record.reason.startswith(reason)
+    assert (record.fields, record.raw) == (None, line.decode())
+
+
+def test_an_envelope_says_where_its_products_are(tmp_path):
+    path = tmp_path / "feed.json"
+    path.write_text(json.dumps({"data": {"products": [{"id": "e1"}, {"id": "e2"}]}, "rows": [{"id": "e3"}]}))
+    assert [record.fields["id"] for record in open_source(str(path), inside="data.products").records()] == [
+        "e1",
+        "e2",
+    ]
+    (hint,) = open_source(str(path)).records()
+    assert hint.reason == "no product, but an object with a list in `rows`; give --records rows"
+
+
+@pytest.mark.parametrize(
+    ("inside", "message"),
+    [
+        ("data.items", r"--records data.items: there is no `items`; what is there: `products`"),
+        ("data.products.x", r"--records data.products.x: there is no `x`; what is there: list"),
+        ("data", r"--records data: expected a list of products, got dict; give the way to the list"),
+    ],
+)
+def test_an_envelope_without_such_a_list_is_refused(tmp_path, inside, message):
+    path = tmp_path / "feed.json"
+    path.write_text(json.dumps({"data": {"products": [{"id": "e1"}]}}))
+    with pytest.raises(InvalidRequestError, match=message):
+        list(open_source(str(path), inside=inside).records())
+
+
+def test_the_way_to_the_products_is_for_whole_json_files(tmp_path):
+    (tmp_path / "feed.csv").write_text("id\n1\n")
+    with pytest.raises(InvalidRequestError, match=r"--records is for JSON files, this is csv; leave it out"):
+        open_source(str(tmp_path / "feed.csv"), inside="data")
+    (tmp_path / "feed.json").write_text('{"data": [')
+    with pytest.raises(InvalidRequestError, match=r"feed.json: not valid JSON \(.*\); mend the file"):
+        list(open_source(str(tmp_path / "feed.json"), inside="data").records())
+
+
+def test_a_mapped_name_that_no_record_has_is_refused_with_the_names_there_are():
+    records = read(csv_files.csv_rows, b"id,name,image_url\nac1,Tee,tee.jpg\nac2,Top,\n")
+    with pytest.raises(InvalidRequestError) as refused:
+        with_mapped_names(iter(records), parse_mapping("image=picture,name=name"))
+    assert str(refused.value) == (
+        "--map: no record has `picture`; the fields there are id, image_url, name; correct the name, or leave it out "
+        "of the mapping"
+    )
+    assert list(with_mapped_names(iter(records), parse_mapping("image=image_url"))) == records
+    assert list(with_mapped_names(iter(records), {})) == records
+    # What cannot be read at all is told by its own reason.
+    unread = read(text_files.json_lines, b"[1]\n")
+    assert list(with_mapped_names(iter(unread), parse_mapping("image=picture"))) == unread
+
+
 def test_csv_that_cannot_be_parsed_is_rejected_with_its_line(monkeypatch):
     monkeypatch.setattr(text_files, "MAX_LINE_BYTES", 10)
-    records = read(text_files.csv_rows, b"id,name\n1,abcdefghijklmnop\n2,b\n")
+    records = read(csv_files.csv_rows, b"id,name\n1,abcdefghijklmnop\n2,b\n")
     assert records[0].reason == "not valid CSV (field larger than field limit (10)); mend the line"
     assert records[-1].fields == {"id": "2", "name": "b"}
 

@@ -10,6 +10,7 @@ from typing import Any
 from product_match.contract.errors import InvalidRequestError
 from product_match.contract.products import check_photos, parse_product
 from product_match_client.loading.sources.mapping import FieldMapping, mapped
+from product_match_client.loading.sources.prices import with_numbers
 from product_match_client.loading.sources.records import Record
 from product_match_client.photos import QUERY_TEXT, PhotoReference, split_photos
 from product_match_client.requests import row_words
@@ -68,7 +69,7 @@ def open_row(record: Record, mapping: FieldMapping, image_separator: str = "") -
     """
     if record.fields is None:
         raise InvalidRequestError(record.reason)
-    named = mapped(record.fields, mapping or record.mapping)
+    named = with_numbers(mapped(record.fields, mapping or record.mapping))
     fields, references = split_photos(named, record.directory, image_separator or record.image_separator)
     text = fields.pop(QUERY_TEXT, None)
     if text is not None and not isinstance(text, str):

@@ -18,7 +18,7 @@ from product_match_client.cli.arguments import (
 )
 from product_match_client.cli.output import Console
 from product_match_client.loading.sources.folders import Grouping
-from product_match_client.loading.sources.mapping import parse_mapping
+from product_match_client.loading.sources.mapping import parse_mapping, with_mapped_names
 from product_match_client.loading.sources.opening import FORMATS, open_source
 
 DEFAULT_REJECTS = Path("rejects.jsonl")
@@ -48,6 +48,12 @@ def register(subparsers: Any) -> None:
         "--watch", type=Path, metavar="FOLDER", help="index a folder of images, and stay to follow it"
     )
     parser.add_argument("--format", choices=FORMATS, help="what the sources are, where the suffix does not say")
+    parser.add_argument(
+        "--records",
+        default="",
+        metavar="PATH",
+        help="where in a JSON file the list of products is, such as data.products",
+    )
     parser.add_argument(
         "--map",
         type=mapping,
@@ -139,12 +145,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         from product_match_client.loading.watching import watch
 
         return watch(arguments.watch, load, console, grouping=grouping)
-    sources = [open_source(name, arguments.format, grouping) for name in arguments.sources]
+    sources = [open_source(name, arguments.format, grouping, arguments.records) for name in arguments.sources]
     for note in filter(None, (source.left_out() for source in sources)):
         console.note(note)
     counts = [source.count() for source in sources]
     total = None if None in counts else sum(count or 0 for count in counts)
-    summary = load.run(itertools.chain.from_iterable(source.records() for source in sources), total=total)
+    records = itertools.chain.from_iterable(source.records() for source in sources)
+    summary = load.run(with_mapped_names(records, arguments.map), total=total)
     if arguments.json or not console.for_person:
         console.json(summary.to_dict())
     else:

@@ -12,6 +12,7 @@ from product_match.contract.errors import InvalidRequestError
 from product_match_client.cli.arguments import add_command, open_client
 from product_match_client.cli.output import Console
 from product_match_client.loading.sources.opening import FORMATS, open_source
+from product_match_client.loading.sources.prices import with_numbers
 
 PART = 1000
 
@@ -76,7 +77,7 @@ def _from_source(arguments: argparse.Namespace) -> Iterator[Mapping[str, Any]]:
     for record in open_source(arguments.source, arguments.format).records():
         if record.fields is None:
             raise InvalidRequestError(f"{record.source}, line {record.line}: {record.reason}")
-        yield record.fields
+        yield with_numbers(record.fields)
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from product_match.contract.errors import InvalidRequestError
+from product_match_client.loading.sources.records import Record
 from product_match_client.photos import IMAGE
 
 FieldMapping = Mapping[str, Sequence[str]]
 """The source's names of each product field that has others there: one, or for `image` several."""
+
+LOOKED_AT: Final = 1_000
+"""Records among which a mapped name has to occur: a field that is so rare is no field of a catalogue."""
 
 _ABSENT = object()
 _EACH: Final = "*"
@@ -31,6 +36,35 @@ def parse_mapping(text: str) -> dict[str, list[str]]:
             )
         mapping.setdefault(field, []).append(source)
     return mapping
+
+
+def with_mapped_names(records: Iterator[Record], mapping: FieldMapping) -> Iterator[Record]:
+    """Return the same records, once it is sure that they have the names of the mapping.
+
+    A name with a typing error would otherwise take the photo, or the price, from every product.
+
+    Args:
+        records: What a source gives; the first `LOOKED_AT` are held.
+        mapping: The source's names of product fields.
+
+    Raises:
+        InvalidRequestError: A name stands in none of them.
+    """
+    first = list(itertools.islice(records, LOOKED_AT)) if mapping else []
+    readable = [record.fields for record in first if record.fields is not None]
+    if readable:
+        missing = [
+            name
+            for name in itertools.chain.from_iterable(mapping.values())
+            if all(_reach(fields, name) is _ABSENT for fields in readable)
+        ]
+        if missing:
+            there = sorted(set().union(*readable))
+            raise InvalidRequestError(
+                f"--map: no record has {', '.join(f'`{name}`' for name in missing)}; "
+                f"the fields there are {', '.join(there):.500}; correct the name, or leave it out of the mapping"
+            )
+    return itertools.chain(first, records)
 
 
 def mapped(fields: Mapping[str, Any], mapping: FieldMapping) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from product_match.contract.errors import InvalidRequestError
-from product_match_client.loading.sources import text_files
+from product_match_client.loading.sources import csv_files, text_files
 from product_match_client.loading.sources.folders import Grouping, folder_source
 from product_match_client.loading.sources.records import Record, Source
 from product_match_client.loading.sources.tables import mongodb_source, parquet_source
@@ -20,7 +20,7 @@ Reader = Callable[[BinaryIO, str, Path], Iterator[Record]]
 READERS: Final[Mapping[str, Reader]] = {
     "jsonl": text_files.json_lines,
     "json": text_files.json_array,
-    "csv": text_files.csv_rows,
+    "csv": csv_files.csv_rows,
     "urls": text_files.url_lines,
 }
 FORMATS: Final = (*READERS, "parquet")
@@ -36,13 +36,16 @@ _SUFFIXES: Final[Mapping[str, str]] = {
 }
 
 
-def open_source(name: str, format_name: str | None = None, grouping: Grouping = Grouping.FILE) -> Source:
+def open_source(
+    name: str, format_name: str | None = None, grouping: Grouping = Grouping.FILE, inside: str = ""
+) -> Source:
     """Return a source.
 
     Args:
         name: A path, `mongodb://host/database.collection`, or `-` for standard input.
         format_name: One of FORMATS; told by the suffix unless given, JSON Lines for standard input.
         grouping: Which images of a folder are photos of the same product.
+        inside: Where in a JSON file the array of products is, as in `data.products`; empty where it is the file.
 
     Raises:
         InvalidRequestError: It is not there, or nothing says what it is.
@@ -64,10 +67,13 @@ def open_source(name: str, format_name: str | None = None, grouping: Grouping = 
         )
     if kind == "parquet":
         return parquet_source(path)
+    reader = READERS[kind]
+    if inside:
+        if kind != "json":
+            raise InvalidRequestError(f"source {name}: --records is for JSON files, this is {kind}; leave it out")
+        reader = partial(text_files.json_array, inside=inside)
     counted = None if kind == "json" else partial(_lines_of_products, path, 1 if kind == "csv" else 0)
-    return Source(
-        name=name, records=partial(_file_records, path, name, READERS[kind]), count=counted or (lambda: None)
-    )
+    return Source(name=name, records=partial(_file_records, path, name, reader), count=counted or (lambda: None))
 
 
 def _lines_of_products(path: Path, heading: int) -> int:

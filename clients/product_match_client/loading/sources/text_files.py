@@ -1,8 +1,8 @@
-"""Sources of text: JSON Lines, JSON, CSV and lists of image URLs."""
+"""Sources of text: JSON Lines, JSON and lists of image URLs."""
 
 from __future__ import annotations
 
-import csv
+import codecs
 import dataclasses
 import hashlib
 import io
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final
 from urllib.parse import urlsplit
 
 from product_match.contract import limits
-from product_match.contract.products import FILTER_FIELDS, FieldType
+from product_match.contract.errors import InvalidRequestError
 from product_match_client.loading.sources.records import Record
 
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
@@ -27,7 +27,6 @@ REJECT_OPTIONS: Final = frozenset({"map", "image_separator"})
 """Keys that it has, too, where the load was told how to read the record."""
 
 _CHUNK: Final = 1 << 16
-_NUMBERS: Final = tuple(field.name for field in FILTER_FIELDS if field.type is FieldType.NUMBER)
 
 
 def json_lines(file: BinaryIO, source: str, directory: Path) -> Iterator[Record]:
@@ -43,15 +42,25 @@ def json_lines(file: BinaryIO, source: str, directory: Path) -> Iterator[Record]
 
 
 def _json_line(data: bytes, source: str, line: int, directory: Path) -> Record:
+    constants: list[str] = []
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_constant=constants.append)
     except (ValueError, RecursionError) as error:
         text = data.decode("utf-8", "backslashreplace").rstrip("\r\n")
         reason = f"not valid JSON in UTF-8 ({error}); send one JSON object a line"
         return Record(source=source, line=line, directory=directory, reason=reason, raw=text)
+    if constants:
+        # Kept as text: what came is not JSON, and a rejects file is.
+        text = data.decode("utf-8", "backslashreplace").rstrip("\r\n")
+        reason = f"{_named(value)}{constants[0]} is not JSON; give a number, or leave the field out"
+        return Record(source=source, line=line, directory=directory, reason=reason, raw=text)
     if isinstance(value, dict) and value.keys() - REJECT_OPTIONS == REJECT_KEYS:
         return _rejected(value)
     return record_of(value, source, line, directory)
+
+
+def _named(value: object) -> str:
+    return f"product {value['id']}: " if isinstance(value, dict) and isinstance(value.get("id"), str) else ""
 
 
 def _rejected(entry: dict[str, Any]) -> Record:
@@ -100,23 +109,73 @@ def count_lines(path: Path) -> int:
 
 
 @contextmanager
-def _text(file: BinaryIO, newline: str | None = None) -> Iterator[io.TextIOWrapper]:
-    """Read a file as text; what is not UTF-8 becomes surrogates, so that one bad line does not end the file."""
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+def as_text(file: BinaryIO, newline: str | None = None) -> Iterator[io.TextIOWrapper]:
+    """Read a file as text: UTF-16 where its first bytes say so, else UTF-8.
+
+    What is not UTF-8 becomes surrogates, so that one bad line does not end the file.
+    """
+    buffered = io.BufferedReader(file)  # type: ignore[type-var]
+    wide = buffered.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding, errors = ("utf-16", "replace") if wide else ("utf-8-sig", "surrogateescape")
+    text = io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline=newline)
     try:
         yield text
     finally:
         text.detach()
+        buffered.detach()
 
 
-def json_array(file: BinaryIO, source: str, directory: Path) -> Iterator[Record]:
-    """Read a JSON array of products, or one product, a piece at a time."""
-    with _text(file) as text:
-        for line, (value, reason) in enumerate(_elements(text), start=1):
+def json_array(file: BinaryIO, source: str, directory: Path, inside: str = "") -> Iterator[Record]:
+    """Read a JSON array of products, or one product, a piece at a time.
+
+    Args:
+        file: The file.
+        source: As its user names it.
+        directory: Where relative paths of photos start.
+        inside: Where in the one object of the file the array is, as in `data.products`; the object is read whole.
+
+    Raises:
+        InvalidRequestError: There is no array inside.
+    """
+    with as_text(file) as text:
+        elements = _elements_inside(text, source, inside) if inside else _elements(text)
+        for line, (value, reason) in enumerate(elements, start=1):
+            if not reason:
+                reason = _envelope_reason(value)
             if reason:
                 yield Record(source=source, line=line, directory=directory, reason=reason, raw=value)
             else:
                 yield record_of(value, source, line, directory)
+
+
+def _elements_inside(text: io.TextIOWrapper, source: str, inside: str) -> Iterator[tuple[Any, str]]:
+    try:
+        value = json.load(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"source {source}: not valid JSON ({error}); mend the file") from error
+    for step in inside.split("."):
+        if not isinstance(value, dict) or step not in value:
+            there = ", ".join(f"`{name}`" for name in value) if isinstance(value, dict) else type(value).__name__
+            raise InvalidRequestError(
+                f"source {source}: --records {inside}: there is no `{step}`; what is there: {there:.200}"
+            )
+        value = value[step]
+    if not isinstance(value, list):
+        raise InvalidRequestError(
+            f"source {source}: --records {inside}: expected a list of products, got {type(value).__name__}; "
+            "give the way to the list"
+        )
+    return ((element, "") for element in value)
+
+
+def _envelope_reason(value: object) -> str:
+    """Return what to do where a value holds products and is none."""
+    if not isinstance(value, dict) or "id" in value:
+        return ""
+    lists = [name for name, held in value.items() if isinstance(held, list) and held and isinstance(held[0], dict)]
+    if len(lists) != 1:
+        return ""
+    return f"no product, but an object with a list in `{lists[0]}`; give --records {lists[0]}"
 
 
 def _elements(text: io.TextIOWrapper) -> Iterator[tuple[Any, str]]:
@@ -142,61 +201,6 @@ def _elements(text: io.TextIOWrapper) -> Iterator[tuple[Any, str]]:
         buffer = buffer[end:]
         if single:
             return
-
-
-def csv_rows(file: BinaryIO, source: str, directory: Path) -> Iterator[Record]:
-    """Read CSV with a line of names; the separator is the one that the first line has most of."""
-    csv.field_size_limit(MAX_LINE_BYTES)
-    with _text(file, newline="") as text:
-        head = text.readline()
-        separator = max(",;\t|", key=head.count)
-        names = next(csv.reader([head], delimiter=separator), [])
-        reader = csv.reader(text, delimiter=separator)
-        while True:
-            line = reader.line_num + 2
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                reason = f"not valid CSV ({error}); mend the line"
-                yield Record(source=source, line=line, directory=directory, reason=reason, raw="")
-                continue
-            if cells:
-                yield _csv_row(names, cells, Record(source=source, line=line, directory=directory))
-
-
-def _csv_row(names: list[str], cells: list[str], place: Record) -> Record:
-    fields: dict[str, Any] = {
-        name: _number(cell) if name in _NUMBERS else cell
-        for name, cell in zip(names, cells, strict=False)
-        if name and cell.strip()
-    }
-    reason = ""
-    if len(cells) > len(names):
-        reason = f"{len(cells)} cells where the first line names {len(names)}; quote cells that hold the separator"
-    elif any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
-        reason = "not UTF-8; save the file as UTF-8"
-    return Record(
-        source=place.source,
-        line=place.line,
-        directory=place.directory,
-        fields=None if reason else fields,
-        reason=reason,
-        raw=[cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for cell in cells]
-        if reason
-        else fields,
-    )
-
-
-def _number(cell: str) -> int | float | str:
-    """Return the number that a cell holds; the cell itself where it holds none, for the check to name it."""
-    for kind in (int, float):
-        try:
-            return kind(cell)
-        except ValueError:
-            continue
-    return cell
 
 
 def url_lines(file: BinaryIO, source: str, directory: Path) -> Iterator[Record]:
