@@ -128,11 +128,18 @@ def test_a_match_is_a_table_for_a_person(full_shop, monkeypatch):
     code, out, _ = full_shop.run("match", "--text", "shoe", "--top-k", "2", person=True)
     assert code == 0
     assert out.splitlines() == [
-        "rank  score  id  name        price  category",
-        "----  -----  --  ---------  ------  --------",
-        "   1  1.000  1   Navy coat  120.00  Coats",
-        "   2  0.500  2   Red shoe    39.90  Shoes",
+        "rank  score  sure  id  name        price  category",
+        "----  -----  ----  --  ---------  ------  --------",
+        "   1  1.000        1   Navy coat  120.00  Coats",
+        "   2  0.500        2   Red shoe    39.90  Shoes",
     ]
+
+
+def test_a_match_says_how_sure_it_is_where_the_server_does(full_shop):
+    full_shop.server.confident = True
+    code, out, _ = full_shop.run("match", "--text", "shoe", "--top-k", "2", person=True)
+    assert code == 0
+    assert [line.split()[2] for line in out.splitlines() if line.lstrip().startswith(("1 ", "2 "))] == ["20%", "5%"]
 
 
 def test_a_match_is_json_in_a_pipe_and_when_asked_for(full_shop):
@@ -295,7 +302,7 @@ def test_rejects_of_a_mapped_source_are_read_as_they_were_the_first_time(shop, t
 
 
 def test_rejects_of_a_wrong_mapping_are_loaded_with_another(shop, tmp_path):
-    (tmp_path / "shop.csv").write_text("sku,title\n7,Navy coat\n")
+    (tmp_path / "shop.csv").write_text("sku,article,title\n7,,Navy coat\n8,A8,Hat\n")
     assert shop.json("index", "shop.csv", "--map", "id=article,name=title")[0] == 1
     assert shop.json("index", "rejects.jsonl", "--map", "id=sku,name=title")[0] == 0
     assert shop.server.entries["7"]["product"]["name"] == "Navy coat"
@@ -305,8 +312,8 @@ def test_a_load_that_breaks_off_leaves_the_rejects_file_alone(shop, tmp_path):
     (tmp_path / "rejects.jsonl").write_text("before\n")
     code, _, err = shop.run("index", "products.jsonl", "--url", "127.0.0.1:1", "--give-up-after", "0.01")
     assert code == 1
-    assert "gave up after 0.01 s without an answer" in err
-    assert "run the same command again to go on where it stopped" in err
+    assert "no server has answered within 0.01 s" in err
+    assert "host:8000 is HTTP, grpc://host:8001 is gRPC" in err
     assert (tmp_path / "rejects.jsonl").read_text() == "before\n"
 
 

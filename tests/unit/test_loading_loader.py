@@ -69,7 +69,7 @@ def load(server, given, *, photos=None, mapping=None, image_separator="", **sett
             chosen,
             mapping=mapping,
             image_separator=image_separator,
-            patience=Patience(chosen.give_up_after_s, clock=lambda: clock.now),
+            patience=Patience(chosen.give_up_after_s, chosen.first_answer_s, clock=lambda: clock.now),
             sleep=clock.sleep,
         )
         return await asyncio.wait_for(loader.load(iter(given)), 60)
@@ -268,23 +268,40 @@ def test_a_server_that_comes_back_is_not_given_up():
             raise UnavailableError("connection refused")
 
     server.hash_trouble = away
-    result, listener = load(server, numbered(10), give_up_after_s=600)
+    result, listener = load(server, numbered(10), give_up_after_s=600, first_answer_s=600)
     assert result.counts == {"created": 10}
     assert len(listener.waits) == 39
 
 
 @pytest.mark.parametrize("which", ["trouble", "hash_trouble"])
-def test_a_server_that_stays_away_is_given_up_after_the_time_that_was_set(which):
+def test_a_server_that_has_never_answered_is_given_up_soon(which):
     server = LoadingServer()
 
     def away(*ids):
         raise UnavailableError("connection refused")
 
     setattr(server, which, away)
+    expected = (
+        r"no server has answered within 15 s \(connection refused\); see that it is up, and that the address has the "
+        r"port of its protocol: host:8000 is HTTP, grpc://host:8001 is gRPC"
+    )
+    with pytest.raises(UnavailableError, match=expected):
+        load(server, numbered(10), give_up_after_s=600, compare=which == "hash_trouble")
+
+
+def test_a_server_that_stays_away_is_given_up_after_the_time_that_was_set():
+    server, asked = LoadingServer(), []
+
+    def away(ids):
+        asked.append(ids)
+        if len(asked) > 1:
+            raise UnavailableError("connection refused")
+
+    server.trouble = away
     with pytest.raises(
         UnavailableError, match=r"gave up after 30 s without an answer \(connection refused\); run the"
     ):
-        load(server, numbered(10), give_up_after_s=30)
+        load(server, numbered(10), give_up_after_s=30, batch_size=1, concurrency=1)
 
 
 def test_a_product_that_alone_is_never_answered_is_a_reject():
@@ -309,7 +326,7 @@ def test_a_product_that_alone_is_never_answered_is_a_reject():
             await asyncio.sleep(0.001)
 
     async def run():
-        patience = Patience(30, clock=lambda: clock.now)
+        patience = Patience(30, 30, clock=lambda: clock.now)
         settings = LoadSettings(batch_size=1, give_up_after_s=30)
         loader = Loader(server, Photos(), listener, settings, patience=patience, sleep=sleep)
         return await asyncio.wait_for(loader.load(others_as_long_as_it_takes()), 60)

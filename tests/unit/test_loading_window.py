@@ -114,7 +114,12 @@ def test_waits_double_up_to_the_longest_and_are_shortened_by_chance():
 
 def test_patience_ends_only_without_any_answer():
     now = [0.0]
-    patience = Patience(10, clock=lambda: now[0])
+    patience = Patience(10, 3, clock=lambda: now[0])
+    now[0] = 3.0
+    assert not patience.exhausted()
+    now[0] = 3.1
+    assert patience.exhausted()
+    patience.answered()
     now[0] = 10.0
     assert not patience.exhausted()
     patience.answered()

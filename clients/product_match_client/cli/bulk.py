@@ -96,6 +96,7 @@ def bulk_settings(arguments: argparse.Namespace) -> BulkSettings:
             concurrency=arguments.concurrency,
             photo_readers=arguments.downloads,
             give_up_after_s=arguments.give_up_after,
+            first_answer_s=arguments.first_answer,
             wait=arguments.wait,
             compare=not arguments.force,
         ),

@@ -23,7 +23,7 @@ from product_match.contract.errors import InvalidRequestError, NotFoundError, Pr
 from product_match.contract.products import check_photos, content_hash
 from product_match_client.answers import Receipt
 from product_match_client.loading.feeding import feed
-from product_match_client.loading.retrying import Patience, backoff_s
+from product_match_client.loading.retrying import FIRST_ANSWER_S, Patience, backoff_s
 from product_match_client.loading.rows import Row, open_row
 from product_match_client.loading.sources.mapping import FieldMapping
 from product_match_client.loading.sources.records import Record
@@ -72,6 +72,7 @@ class LoadSettings:
         buffer_bytes: Photos held at a time, in bytes.
         hash_batch: Most products in one question for hashes.
         give_up_after_s: Longest time without any answer of the server.
+        first_answer_s: The same for one that has not answered yet.
         wait: True to have each product found before its request is answered.
         compare: True to leave out what the server holds already.
     """
@@ -82,6 +83,7 @@ class LoadSettings:
     buffer_bytes: int = 256 * 1024 * 1024
     hash_batch: int = 256
     give_up_after_s: float = 600.0
+    first_answer_s: float = FIRST_ANSWER_S
     wait: bool = False
     compare: bool = True
 
@@ -128,7 +130,7 @@ class Loader:
         """
         self._server, self._downloader, self._listener, self._settings = server, downloader, listener, settings
         self._mapping, self._image_separator = mapping or {}, image_separator
-        self._patience = patience or Patience(settings.give_up_after_s)
+        self._patience = patience or Patience(settings.give_up_after_s, settings.first_answer_s)
         self._sleep = sleep
         self._result = LoadResult()
         self._window = Window(settings.concurrency)
@@ -277,10 +279,7 @@ class Loader:
 
     async def _wait_for_server(self, attempt: int, error: UnavailableError) -> None:
         if self._patience.exhausted():
-            raise UnavailableError(
-                f"gave up after {self._patience.give_up_after_s:g} s without an answer ({error}); "
-                "run the same command again to go on where it stopped"
-            ) from error
+            raise self._patience.given_up(error) from error
         logger.info("attempt %d: %s", attempt, error)
         self._listener.waiting(str(error))
         await self._sleep(backoff_s(attempt, random.random()))

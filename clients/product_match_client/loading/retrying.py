@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 FIRST_WAIT_S: Final = 0.1
 LONGEST_WAIT_S: Final = 5.0
+FIRST_ANSWER_S: Final = 15.0
+"""How long to try a server that has not answered yet."""
 
 
 def backoff_s(attempt: int, chance: float) -> float:
@@ -26,12 +28,21 @@ def backoff_s(attempt: int, chance: float) -> float:
 
 
 class Patience:
-    """Knows how long a server has been away: since the last answer, whatever was asked."""
+    """Knows how long a server has been away: since the last answer, whatever was asked.
 
-    def __init__(self, give_up_after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.give_up_after_s = give_up_after_s
+    One that has never answered is given up much sooner: it may not be there, or speak another protocol.
+    """
+
+    def __init__(
+        self,
+        give_up_after_s: float,
+        first_answer_s: float = FIRST_ANSWER_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._give_up_after_s, self._first_answer_s = give_up_after_s, min(first_answer_s, give_up_after_s)
         self._clock = clock
         self._answered = clock()
+        self._ever = False
 
     def now(self) -> float:
         """Return the time, in seconds."""
@@ -40,10 +51,23 @@ class Patience:
     def answered(self) -> None:
         """Note that the server answered."""
         self._answered = self._clock()
+        self._ever = True
 
     def exhausted(self) -> bool:
         """Say whether the server has been away for longer than anyone should wait."""
-        return self._clock() - self._answered > self.give_up_after_s
+        return self._clock() - self._answered > (self._give_up_after_s if self._ever else self._first_answer_s)
+
+    def given_up(self, error: Exception) -> UnavailableError:
+        """Return what to tell once it is exhausted; `error` is what the last attempt met."""
+        if self._ever:
+            return UnavailableError(
+                f"gave up after {self._give_up_after_s:g} s without an answer ({error}); "
+                "run the same command again to go on where it stopped"
+            )
+        return UnavailableError(
+            f"no server has answered within {self._first_answer_s:g} s ({error}); see that it is up, and that the "
+            "address has the port of its protocol: host:8000 is HTTP, grpc://host:8001 is gRPC"
+        )
 
 
 def until_answered(ask: Callable[[], T], give_up_after_s: float, waiting: Callable[[str], None]) -> T:

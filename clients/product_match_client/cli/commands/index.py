@@ -17,6 +17,7 @@ from product_match_client.cli.arguments import (
     server_url,
 )
 from product_match_client.cli.output import Console
+from product_match_client.loading.retrying import FIRST_ANSWER_S
 from product_match_client.loading.sources.folders import Grouping
 from product_match_client.loading.sources.mapping import parse_mapping, with_mapped_names
 from product_match_client.loading.sources.opening import FORMATS, open_source
@@ -110,6 +111,13 @@ def _add_bounds(parser: argparse.ArgumentParser) -> None:
         default=600.0,
         metavar="SECONDS",
         help="how long to try again while the server does not answer (default %(default)g)",
+    )
+    bounds.add_argument(
+        "--first-answer",
+        type=positive_number,
+        default=FIRST_ANSWER_S,
+        metavar="SECONDS",
+        help="the same for a server that has not answered yet (default %(default)g)",
     )
     bounds.add_argument(
         "--download-timeout",
