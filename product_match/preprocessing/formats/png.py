@@ -61,7 +61,7 @@ def inspect(data: bytes) -> PhotoHeader:
     found: dict[bytes, bytes] = {}
     for kind, body, whole in _chunks(data):
         if kind in _PIXELS:
-            if not parts[1:] and kind != b"IHDR":
+            if len(parts) == 1 and kind != b"IHDR":
                 raise damaged(NAME, "it does not start with its header")
             if kind != b"IDAT" or kind not in found:
                 found[kind] = bytes(body)
