@@ -17,6 +17,10 @@ class MatchOptions(TypedDict, total=False):
         min_confidence: Leave out matches that a person would less probably accept; 0 to 1.
         image_weight: Weight of the photo where photo and words are given; 0 to 1,000.
         text_weight: Weight of the words where photo and words are given; 0 to 1,000.
+        like: Ids of products that what is sought is like, with or without photo and words; they do not answer.
+        unlike: Ids of products that what is sought is unlike; they do not answer either.
+        like_weight: Weight of `like` beside those of photo and words; 0 to 1,000.
+        unlike_weight: How much of the likeness to `unlike` is taken off a score; 0 to 1,000.
         fusion: How exact words and vectors become one ranking; `words` and `vector` are each alone.
         explain: Say of each match why it is where it is, and how long each stage took.
     """
@@ -28,5 +32,9 @@ class MatchOptions(TypedDict, total=False):
     min_confidence: float | None
     image_weight: float | None
     text_weight: float | None
+    like: Sequence[str] | None
+    unlike: Sequence[str] | None
+    like_weight: float | None
+    unlike_weight: float | None
     fusion: Literal["calibrated", "minmax", "dbsf", "rrf", "words", "vector"] | None
     explain: bool | None

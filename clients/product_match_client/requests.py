@@ -145,6 +145,11 @@ def _parameter(option: OptionSpec, value: Any) -> ParameterValue:
     if option.type is OptionType.NAMES:
         names = [value] if isinstance(value, str) else list(value)
         return ",".join(names) or NO_FIELDS
+    if option.type is OptionType.IDS:
+        ids = [value] if isinstance(value, str) else list(value)
+        if not ids or not all(isinstance(id_, str) and id_.strip() for id_ in ids):
+            raise InvalidRequestError(f"{option.name} must be product ids, none of them empty, got {value!r:.80}")
+        return _json(ids, option.name)
     if option.type is OptionType.JSON:
         return _json(value, option.name)
     if option.choices and value not in option.choices:
@@ -188,15 +193,15 @@ def match_request(queries: Sequence[Query], parameters: Mapping[str, ParameterVa
     images = [read_image(query.image) for query in queries]
     texts = [(query.text or "").encode("utf-8", "surrogatepass") for query in queries]
     for number, (query, image, text) in enumerate(zip(queries, images, texts, strict=True)):
-        if not image and not text:
+        if not image and not text and "like" not in parameters:
             given = "an empty one" if query.image is not None or query.text is not None else "neither"
             raise InvalidRequestError(
-                f"query {number}: needs a photo, words, or both, got {given}; give at least one"
+                f"query {number}: needs a photo, words, or both, got {given}; give at least one, or `like`"
             )
     columns: dict[str, Sequence[bytes]] = {}
     if any(images):
         columns[models.IMAGE_BYTES.name] = images
-    if any(texts):
+    if any(texts) or not any(images):
         columns[models.QUERY_TEXT.name] = texts
     only: Mapping[tuple[str, ...], str] = {
         (models.IMAGE_BYTES.name,): models.PRODUCT_MATCH_IMAGE,

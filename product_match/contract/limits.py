@@ -79,6 +79,9 @@ MAX_TOP_K: Final = 1000
 DEFAULT_TOP_K: Final = 10
 """Matches in one answer when the request does not say."""
 
+MAX_EXAMPLES: Final = 100
+"""Products in `like`, and in `unlike`."""
+
 MAX_FILTER_BYTES: Final = 16 * 1024
 """Bytes of one filter's JSON."""
 

@@ -19,6 +19,7 @@ class OptionType(enum.Enum):
     NUMBER = "number"
     BOOLEAN = "boolean"
     NAMES = "names"
+    IDS = "ids"
     CHOICE = "choice"
     JSON = "json"
 
@@ -109,6 +110,34 @@ MATCH_OPTIONS: Final = (
         minimum=0.0,
         maximum=1000.0,
         meaning="Weight of the words where photo and words are given.",
+    ),
+    OptionSpec(
+        name="like",
+        type=OptionType.IDS,
+        default="none",
+        meaning="Ids of products that what is sought is like, with or without photo and words; they do not answer.",
+    ),
+    OptionSpec(
+        name="unlike",
+        type=OptionType.IDS,
+        default="none",
+        meaning="Ids of products that what is sought is unlike; they do not answer either.",
+    ),
+    OptionSpec(
+        name="like_weight",
+        type=OptionType.NUMBER,
+        default="0.5",
+        minimum=0.0,
+        maximum=1000.0,
+        meaning="Weight of `like` beside those of photo and words.",
+    ),
+    OptionSpec(
+        name="unlike_weight",
+        type=OptionType.NUMBER,
+        default="0.5",
+        minimum=0.0,
+        maximum=1000.0,
+        meaning="How much of the likeness to `unlike` is taken off a score.",
     ),
     OptionSpec(
         name="fusion",

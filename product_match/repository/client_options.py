@@ -27,6 +27,7 @@ _TYPES: Final = {
     OptionType.NUMBER: "float",
     OptionType.BOOLEAN: "bool",
     OptionType.NAMES: "Sequence[str]",
+    OptionType.IDS: "Sequence[str]",
     OptionType.JSON: "Mapping[str, Any]",
 }
 _WIDTH: Final = 118

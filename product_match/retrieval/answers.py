@@ -39,7 +39,9 @@ class Match:
         return {**shown, "explain": self._explained()} if explain else shown
 
     def _explained(self) -> dict[str, Any]:
-        similarity = {"text": self.parts.text, "photo": self.parts.photo, "exact_words": self.parts.words}
+        parts = self.parts
+        similarity = {"text": parts.text, "photo": parts.photo, "exact_words": parts.words}
+        similarity |= {"like": parts.like, "unlike": parts.unlike}
         explained: dict[str, Any] = {
             "similarity": {
                 name: round(value, _FEW_DIGITS) for name, value in similarity.items() if value is not None

@@ -16,7 +16,7 @@ from typing import Final
 import orjson
 
 from product_match.contract.encoder import SimilarityScales
-from product_match.retrieval.rows import IMAGE, TEXT, RowQuery
+from product_match.retrieval.rows import IMAGE, LIKE, TEXT, RowQuery
 from product_match.retrieval.searches import Parts
 from product_match.statistics.catalogue import CatalogueStatistics
 from product_match.statistics.logistic import LogisticMap, probability_of
@@ -91,7 +91,9 @@ class Assessor:
             log_odds += row.shares[TEXT] * words
         if IMAGE in row.sides:
             log_odds += row.shares[IMAGE] * self._photo_log_odds(parts, statistics)
-        if row.is_composed:
+        if LIKE in row.shares:
+            log_odds += row.shares[LIKE] * SIMILARITY_MAP.log_odds_of((parts.like or 0.0,))
+        if len(row.shares) > 1:
             log_odds += COMPOSED_LEADS * leads + COMPOSED_BIAS
         return Assessment(probability_of(log_odds), evidence)
 

@@ -7,7 +7,9 @@
 where `held` is how much of the typed words the product has (BM25 over what a product about every word has), and
 `similarity` is that of the vectors, 0 for an unrelated pair and 1 for the same words. The share `a` of exact words
 falls with what the catalogue knows of them: words that no product has are left to the vectors. With a photo beside,
-the score is the mean of both sides by weight. The others are those that search engines offer; `benchmarks.fusion`
+the score is the mean of both sides by weight; a likeness to products that were named is a side as well, and what is
+alike to those that it is to be unlike loses by that. The others are those that search engines offer;
+`benchmarks.fusion`
 compares.
 """
 
@@ -17,7 +19,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from product_match.retrieval.rows import IMAGE, TEXT, RowQuery
+from product_match.retrieval.rows import IMAGE, LIKE, TEXT, RowQuery
 from product_match.retrieval.searches import IDENTIFIERS, PHOTOS, TEXTS, WORDS, Found, Parts
 from product_match.vectors.vector_index import Hit
 
@@ -68,13 +70,26 @@ def _calibrated(row: RowQuery, found: Found) -> dict[str, float]:
     scores = {}
     for id_, parts in found.parts.items():
         if row.is_composed:
-            photo = parts.photo if parts.photo is not None else 0.0
-            scores[id_] = row.shares[IMAGE] * photo + row.shares[TEXT] * word_score(row, parts, found.floors)
+            scores[id_] = _composed(row, parts, found.floors)
         elif IMAGE in row.sides:
             scores[id_] = parts.photo if parts.photo is not None else 0.0
         else:
             scores[id_] = word_score(row, parts, found.floors)
     return scores
+
+
+def _composed(row: RowQuery, parts: Parts, floors: Mapping[str, float]) -> float:
+    """Add up what is asked for by its shares, and take off what it is not to be like."""
+    score = 0.0
+    if IMAGE in row.sides:
+        score += row.shares[IMAGE] * (parts.photo or 0.0)
+    if TEXT in row.sides:
+        score += row.shares[TEXT] * word_score(row, parts, floors)
+    if LIKE in row.shares:
+        score += row.shares[LIKE] * (parts.like or 0.0)
+    if row.examples is not None and parts.unlike is not None:
+        score -= row.examples.unlike_weight * max(0.0, parts.unlike)
+    return score
 
 
 def _summed(

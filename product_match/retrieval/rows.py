@@ -15,11 +15,15 @@ from product_match.contract.errors import InvalidRequestError
 from product_match.contract.filters import ProductFilter, read_filter
 from product_match.contract.models import IMAGE_GIVEN, QUERY_TEXT, TEXT_GIVEN
 from product_match.contract.options import FUSIONS
+from product_match.retrieval.examples import Examples, read_examples
 from product_match.triton.batches import BatchRequest
 from product_match.words.queries import QueryReader, WordQuery
 
 IMAGE: Final = "image"
 TEXT: Final = "text"
+LIKE: Final = "like"
+
+SIDE_WEIGHT: Final = 0.5
 
 Vector = NDArray[np.float32]
 
@@ -31,7 +35,7 @@ class RowQuery:
     Attributes:
         query_id: Names the answer.
         sides: `IMAGE` and/or `TEXT` to that side's embedding, [D] float32, norm 1.
-        shares: The share of each side in the score; they add up to 1.
+        shares: The share of each side, and of the products that it is `LIKE`, in the score; they add up to 1.
         text: The words as they were typed; empty where none came.
         words: The words as they are looked up; None where none came.
         top_k: How many matches are wanted.
@@ -41,6 +45,7 @@ class RowQuery:
         min_confidence: Least confidence of a match; None for any.
         fusion: One of `FUSIONS`.
         explain: Whether the answer says why.
+        examples: Products that it is like and unlike; None where it names none.
     """
 
     query_id: str
@@ -55,6 +60,7 @@ class RowQuery:
     min_confidence: float | None
     fusion: str
     explain: bool
+    examples: Examples | None = None
 
     @property
     def limit(self) -> int:
@@ -62,27 +68,34 @@ class RowQuery:
         return self.top_k + self.top_k // 10 + 1
 
     @property
+    def named(self) -> int:
+        """Products that are named, and so are no answers."""
+        return len(self.examples.points) if self.examples is not None else 0
+
+    @property
     def is_composed(self) -> bool:
-        """Whether photo and words are both given."""
-        return len(self.sides) > 1
+        """Whether more than one thing is given, or a product: vectors of what is found have to be measured then."""
+        return len(self.sides) > 1 or self.examples is not None
 
 
 def read_row(request: BatchRequest, row: int, reader: QueryReader) -> RowQuery:
     """Read one row of a request.
 
     Raises:
-        InvalidRequestError: Neither photo nor words came, both weigh nothing, or an option is wrong.
+        InvalidRequestError: Neither photo nor words nor products came, all weigh nothing, or an option is wrong.
     """
     options = request.parameters
+    examples = read_examples(options)
     sides = _given_sides(request, row)
-    shares = _shares(sides, options)
+    shares = _shares(sides, examples, options, row)
     heard = {side: embeds for side, embeds in sides.items() if shares[side] > 0}
     text = _text(request, row) if TEXT in heard else ""
     name = request.request_id or uuid.uuid4().hex
     return RowQuery(
         query_id=name if request.rows == 1 else f"{name}/{row}",
         sides=heard,
-        shares={side: shares[side] for side in heard},
+        shares={side: share for side, share in shares.items() if share > 0},
+        examples=examples,
         text=text,
         words=reader.read(text) if text else None,
         top_k=options.get("top_k", limits.DEFAULT_TOP_K),
@@ -95,13 +108,24 @@ def read_row(request: BatchRequest, row: int, reader: QueryReader) -> RowQuery:
     )
 
 
-def _shares(sides: Mapping[str, Vector], options: Mapping[str, Any]) -> dict[str, float]:
-    if len(sides) == 1:
-        return dict.fromkeys(sides, 1.0)
-    weights = {IMAGE: options.get("image_weight", 0.5), TEXT: options.get("text_weight", 0.5)}
+def _shares(
+    sides: Mapping[str, Vector], examples: Examples | None, options: Mapping[str, Any], row: int
+) -> dict[str, float]:
+    weights = {side: options.get(f"{side}_weight", SIDE_WEIGHT) for side in sides}
+    if examples is not None and examples.like:
+        weights[LIKE] = examples.like_weight
+    if not weights:
+        raise InvalidRequestError(
+            f"row {row}: no photo and no words came (0 bytes); "
+            "send `image_bytes`, `query_text`, or both; or products that it is `like`"
+        )
+    if len(weights) == 1:
+        return dict.fromkeys(weights, 1.0)
     total = sum(weights.values())
     if total <= 0:
-        raise InvalidRequestError("image_weight and text_weight: both are 0; give at least one of them more")
+        names = [f"{side}_weight" for side in weights]
+        said = f"{', '.join(names[:-1])} and {names[-1]}: {'both' if len(names) == 2 else 'all'} are 0"
+        raise InvalidRequestError(f"{said}; give at least one of them more")
     return {side: weight / total for side, weight in weights.items()}
 
 
@@ -114,10 +138,6 @@ def _given_sides(request: BatchRequest, row: int) -> dict[str, Vector]:
             if not np.isfinite(embeds[row]).all():
                 raise InvalidRequestError(f"{side}_embeds: row {row} holds NaN or infinity; send finite numbers")
             sides[side] = embeds[row]
-    if not sides:
-        raise InvalidRequestError(
-            f"row {row}: no photo and no words came (0 bytes); send `image_bytes`, `query_text`, or both"
-        )
     return sides
 
 

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from product_match.contract.encoder import SimilarityScale, SimilarityScales
+from product_match.contract.encoder import SimilarityScales
 from product_match.contract.vectors import IMAGE_VECTOR, TEXT_VECTOR, WORDS_VECTOR, SparseVector
+from product_match.retrieval.composition import composed_vectors, measure, scaled_vector
 from product_match.retrieval.rows import IMAGE, TEXT, RowQuery, Vector
 from product_match.vectors.vector_index import Hit, VectorQuery
 
@@ -53,6 +51,8 @@ class Parts:
         identified: Whether the query is one of its identifiers, or has one.
         text: Scaled similarity of the words with the product's words.
         photo: Scaled similarity of the photo with the product's photos; of the words, for a product without words.
+        like: Scaled similarity with the products that what is sought is like.
+        unlike: With the one that it is unlike which the product is most alike.
         ranks: Its rank in each search that found it, from 1.
     """
 
@@ -60,6 +60,8 @@ class Parts:
     identified: bool = False
     text: float | None = None
     photo: float | None = None
+    like: float | None = None
+    unlike: float | None = None
     ranks: dict[str, int] = field(default_factory=dict)
 
 
@@ -93,11 +95,13 @@ def row_searches(row: RowQuery, scales: SimilarityScales) -> list[Search]:
 
 
 def _dense_searches(row: RowQuery, scales: SimilarityScales) -> list[Search]:
-    found = []
     if row.is_composed:
-        vector, offset = _composed_vector(row, scales)
-        found.append(Search(PHOTOS, _query(row, IMAGE_VECTOR, vector), offset))
-    elif IMAGE in row.sides:
+        return [
+            Search(PHOTOS if name == IMAGE_VECTOR else TEXTS, _query(row, name, vector), offset)
+            for name, (vector, offset) in composed_vectors(row, scales).items()
+        ]
+    found = []
+    if IMAGE in row.sides:
         vector, offset = scaled_vector(row.sides[IMAGE], scales.image_to_image)
         found.append(Search(PHOTOS, _query(row, IMAGE_VECTOR, vector, limit=row.limit), offset))
     else:
@@ -119,7 +123,7 @@ def _query(
     lacking: str | None = None,
 ) -> VectorQuery:
     if limit is None and row.is_composed:
-        limit = max(COMPOSED_CANDIDATES, COMPOSED_PER_MATCH * row.limit)
+        limit = max(COMPOSED_CANDIDATES, COMPOSED_PER_MATCH * row.limit) + row.named
     return VectorQuery(
         vector_name=vector_name,
         vector=vector,
@@ -130,26 +134,15 @@ def _query(
     )
 
 
-def scaled_vector(embeds: Vector, scale: SimilarityScale) -> tuple[Vector, float]:
-    """Return a vector and an offset so that dot product plus offset is the similarity on the scale."""
-    factor = 1.0 / (scale.match - scale.background)
-    return (embeds * np.float32(factor)).astype(np.float32), -factor * scale.background
-
-
-def _composed_vector(row: RowQuery, scales: SimilarityScales) -> tuple[Vector, float]:
-    """Return the vector of photo and words together, by their shares: a linear map keeps the sum exact."""
-    photo, photo_offset = scaled_vector(row.sides[IMAGE], scales.image_to_image)
-    words, words_offset = scaled_vector(row.sides[TEXT], scales.text_to_image)
-    vector = np.float32(row.shares[IMAGE]) * photo + np.float32(row.shares[TEXT]) * words
-    return vector, row.shares[IMAGE] * photo_offset + row.shares[TEXT] * words_offset
-
-
 def gather(
     row: RowQuery, searches: Sequence[Search], answers: Sequence[Sequence[Hit]], scales: SimilarityScales
 ) -> Found:
     """Return what the hits say of each product."""
     parts: dict[str, Parts] = {}
     floors: dict[str, float] = {}
+    if row.examples is not None:
+        named = row.examples.points
+        answers = [[hit for hit in hits if hit.id not in named] for hits in answers]
     for search, hits in zip(searches, answers, strict=True):
         for rank, hit in enumerate(hits, start=1):
             held = parts.setdefault(hit.id, Parts())
@@ -163,36 +156,6 @@ def gather(
         if len(hits) >= search.query.limit:
             floors[search.name] = hits[-1].score + search.offset
     if row.is_composed:
-        _measure(row, parts, answers, scales)
+        measure(row, parts, {hit.id: hit.vectors for hits in answers for hit in hits if hit.vectors}, scales)
     lists = {search.name: hits for search, hits in zip(searches, answers, strict=True)}
     return Found(parts=parts, floors=floors, lists=lists)
-
-
-def _measure(
-    row: RowQuery, parts: Mapping[str, Parts], answers: Sequence[Sequence[Hit]], scales: SimilarityScales
-) -> None:
-    """Compare photo and words with the vectors of every product that was found."""
-    vectors = {hit.id: hit.vectors for hits in answers for hit in hits if hit.vectors}
-    photo_to_photo = _best(vectors, IMAGE_VECTOR, row.sides[IMAGE], scales.image_to_image)
-    photo_to_words = _best(vectors, TEXT_VECTOR, row.sides[IMAGE], scales.image_to_text)
-    words_to_photo = _best(vectors, IMAGE_VECTOR, row.sides[TEXT], scales.text_to_image)
-    words_to_words = _best(vectors, TEXT_VECTOR, row.sides[TEXT], scales.text_to_text)
-    for id_, held in parts.items():
-        held.photo = photo_to_photo.get(id_, photo_to_words.get(id_))
-        both = [similarity[id_] for similarity in (words_to_photo, words_to_words) if id_ in similarity]
-        held.text = max(both, default=None)
-
-
-def _best(
-    held: Mapping[str, Mapping[str, NDArray[np.float32]]], vector_name: str, embeds: Vector, scale: SimilarityScale
-) -> dict[str, float]:
-    """Return the best scaled similarity of `embeds` with each product's vectors of one name."""
-    having = {id_: np.atleast_2d(vectors[vector_name]) for id_, vectors in held.items() if vector_name in vectors}
-    if not having:
-        return {}
-    counts = [len(rows) for rows in having.values()]
-    similarities = (np.concatenate(list(having.values())) @ embeds - scale.background) / (
-        scale.match - scale.background
-    )
-    best = np.maximum.reduceat(similarities, np.cumsum([0, *counts[:-1]]))
-    return dict(zip(having, best.tolist(), strict=True))

@@ -10,13 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import ProductMatchError, in_row, unforeseen
 from product_match.contract.filters import ProductFilter
 from product_match.contract.models import MATCHES
 from product_match.index.product_cache import StoredProduct
 from product_match.retrieval.answers import Match, Timings, answer_json
+from product_match.retrieval.composition import HeldVectors
 from product_match.retrieval.confidence import FILTERS_TOO_NARROW, MATCHED, MATCHED_FROM, Assessor, outcome_of
+from product_match.retrieval.examples import named_points
 from product_match.retrieval.fusion import Ranking, rank
 from product_match.retrieval.rows import RowQuery, read_row
 from product_match.retrieval.searches import Found, gather, row_searches
@@ -39,12 +44,19 @@ class SearchedIndex(Protocol):
     def search(self, queries: Sequence[VectorQuery]) -> list[list[Hit]]:
         """Answer several queries in one call, best hits first."""
 
+    def vectors(self, ids: Sequence[str]) -> Mapping[str, Mapping[str, NDArray[np.float32]]]:
+        """Return the dense vectors of point ids in one call; absent ids are left out."""
+
 
 class Products(Protocol):
     """Where retrieval reads products."""
 
     def fetch(self, ids: Sequence[str]) -> Mapping[str, StoredProduct]:
         """Return the products of the point ids that exist, with one call to the document store at most."""
+
+
+_Plan = list[RowQuery] | ProductMatchError
+"""The rows of a request, or what is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +100,21 @@ class RetrievalService:
         """Answer the rows of all requests with one search and one document query."""
         statistics = self._statistics()
         reader = QueryReader(self._words, statistics.vocabulary, self._speller)
-        plans = [_plan(request, reader) for request in requests]
+        plans = self._with_examples([_plan(request, reader) for request in requests])
         rows = [row for plan in plans if isinstance(plan, list) for row in plan]
         answers = iter(self._answers(rows, statistics) if rows else ())
         return [
             {MATCHES.name: bytes_column([next(answers) for _ in plan])} if isinstance(plan, list) else plan
             for plan in plans
         ]
+
+    def _with_examples(self, plans: list[_Plan]) -> list[_Plan]:
+        """Put in the vectors of products that rows are like and unlike: one call for the whole batch."""
+        examples = [row.examples for plan in plans if isinstance(plan, list) for row in plan if row.examples]
+        if not examples:
+            return plans
+        held = self._index.vectors(named_points(examples))
+        return [plan if isinstance(plan, ProductMatchError) else _known(plan, held) for plan in plans]
 
     def _answers(self, rows: Sequence[RowQuery], statistics: CatalogueStatistics) -> list[bytes]:
         timings = Timings()
@@ -168,7 +188,14 @@ class RetrievalService:
         return wider
 
 
-def _plan(request: BatchRequest, reader: QueryReader) -> list[RowQuery] | ProductMatchError:
+def _known(rows: list[RowQuery], held: HeldVectors) -> _Plan:
+    try:
+        return [replace(row, examples=row.examples.known(held)) if row.examples else row for row in rows]
+    except ProductMatchError as error:
+        return error
+
+
+def _plan(request: BatchRequest, reader: QueryReader) -> _Plan:
     rows: list[RowQuery] = []
     for row in range(request.rows):
         try:

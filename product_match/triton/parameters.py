@@ -22,7 +22,7 @@ def parse_parameters(text: str, options: Sequence[OptionSpec] = ALL_OPTIONS) -> 
         options: The options that the model takes.
 
     Returns:
-        The given options by name: int, float, bool, tuple of names, one of the choices, or the decoded JSON.
+        The given options by name: int, float, bool, tuple of names or ids, one of the choices, or the decoded JSON.
 
     Raises:
         InvalidRequestError: An unknown parameter, or a value of the wrong type or out of range.
@@ -109,6 +109,27 @@ def _names(option: OptionSpec, value: object) -> tuple[str, ...]:
     return names
 
 
+def _ids(option: OptionSpec, value: object) -> tuple[str, ...]:
+    expected = 'product ids, comma separated, or a JSON list such as ["1042", "1043"]'
+    if not isinstance(value, str):
+        raise _wrong(option, expected, value)
+    if value.lstrip().startswith("["):
+        try:
+            listed = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise _wrong(option, expected, value) from error
+    else:
+        listed = [id_.strip() for id_ in value.split(",")]
+    ids = tuple(str(id_) if type(id_) is int else id_ for id_ in listed)
+    if not ids or not all(isinstance(id_, str) and id_.strip() for id_ in ids):
+        raise _wrong(option, f"{expected}, none of them empty", value)
+    if len(ids) > limits.MAX_EXAMPLES:
+        raise InvalidRequestError(
+            f"{option.name}: {len(ids)} products, the limit is {limits.MAX_EXAMPLES}; name those that tell the most"
+        )
+    return ids
+
+
 def _choice(option: OptionSpec, value: object) -> str:
     if not isinstance(value, str) or value.strip().lower() not in option.choices:
         raise _wrong(option, f"one of {', '.join(option.choices)}", value)
@@ -133,6 +154,7 @@ _READERS = {
     OptionType.NUMBER: _number,
     OptionType.BOOLEAN: _boolean,
     OptionType.NAMES: _names,
+    OptionType.IDS: _ids,
     OptionType.CHOICE: _choice,
     OptionType.JSON: _json,
 }

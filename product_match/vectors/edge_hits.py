@@ -30,10 +30,15 @@ class HitReader:
     def _vectors(self, id_: str, point: qdrant_edge.ScoredPoint) -> Mapping[str, NDArray[np.float32]]:
         held = self._held.get(id_)
         if held is None:
-            named = point.vector  # each access makes new lists
-            arrays = {name: _array(numbers) for name, numbers in named.items()} if isinstance(named, dict) else {}
-            held = self._held[id_] = photo_vectors.join_photos(arrays)
+            held = self._held[id_] = held_vectors(point)
         return held
+
+
+def held_vectors(point: qdrant_edge.ScoredPoint | qdrant_edge.Record) -> Mapping[str, NDArray[np.float32]]:
+    """Return the vectors that came with a point."""
+    named = point.vector  # each access makes new lists
+    arrays = {name: _array(numbers) for name, numbers in named.items()} if isinstance(named, dict) else {}
+    return photo_vectors.join_photos(arrays)
 
 
 def _array(numbers: Any) -> NDArray[np.float32]:

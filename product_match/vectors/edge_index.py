@@ -6,11 +6,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import numpy as np
 import qdrant_edge
+from numpy.typing import NDArray
 from qdrant_edge import EdgeShard, UpdateOperation
 
 from product_match.contract.errors import ConfigError, DamagedIndexError, ProductMatchError, UnavailableError
@@ -18,7 +20,7 @@ from product_match.contract.products import FILTER_FIELDS, FieldType
 from product_match.contract.vectors import VECTOR_NAMES, WORDS_VECTOR, SparseVector
 from product_match.vectors import photo_vectors
 from product_match.vectors.edge_filters import edge_filter
-from product_match.vectors.edge_hits import HitReader
+from product_match.vectors.edge_hits import HitReader, held_vectors
 from product_match.vectors.photo_vectors import ENGINE_VECTOR_NAMES, MORE_IMAGES_VECTOR
 from product_match.vectors.vector_index import (
     REV_KEY,
@@ -130,6 +132,14 @@ class EdgeIndex:
         keys = [REV_KEY, VECTORS_KEY]
         records = self._call("lookup", lambda shard: shard.retrieve(list(ids), keys, False))
         return {revision.id: revision for revision in map(_revision, records)}
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, Mapping[str, NDArray[np.float32]]]:
+        """Return the dense vectors of `ids`."""
+        if not ids:
+            return {}
+        names = list(ENGINE_VECTOR_NAMES)
+        records = self._call("vectors", lambda shard: shard.retrieve(list(ids), False, names))
+        return {str(record.id): held_vectors(record) for record in records}
 
     def page(self, after: str | None, limit: int) -> list[Revision]:
         """Return up to `limit` revisions in the order of ids, from the first id above `after`."""

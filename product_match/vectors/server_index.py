@@ -114,6 +114,16 @@ class ServerIndex:
         response = self._channel.call(self._channel.points.Get, request, WRITE_TIMEOUT_S)
         return {revision.id: revision for revision in map(_revision, response.result)}
 
+    def vectors(self, ids: Sequence[str]) -> dict[str, Mapping[str, NDArray[np.float32]]]:
+        """Return the dense vectors of `ids`."""
+        if not ids:
+            return {}
+        request = qdrant.GetPoints(
+            collection_name=self.collection, ids=_ids(ids), with_payload=_NOTHING, with_vectors=_ALL_VECTORS
+        )
+        response = self._channel.call(self._channel.points.Get, request, self._timeout_s)
+        return {point.id.uuid: _vectors(point) for point in response.result}
+
     def page(self, after: str | None, limit: int) -> list[Revision]:
         """Return up to `limit` revisions in the order of ids, from the first id above `after`."""
         # The offset of a scroll is inclusive, so the page after an id asks for one more and drops that id.
@@ -158,7 +168,7 @@ def _sought(query: VectorQuery) -> qdrant.VectorInput:
     return qdrant.VectorInput(dense=vector)
 
 
-def _vectors(point: qdrant.ScoredPoint) -> dict[str, NDArray[np.float32]]:
+def _vectors(point: qdrant.ScoredPoint | qdrant.RetrievedPoint) -> dict[str, NDArray[np.float32]]:
     held = point.vectors.vectors.vectors
     return photo_vectors.join_photos({name: _numbers(vector) for name, vector in held.items()})
 

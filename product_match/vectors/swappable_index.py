@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from product_match.vectors.vector_index import Hit, Revision, VectorIndex, VectorPoint, VectorQuery
 
@@ -68,6 +71,11 @@ class SwappableIndex:
         """Return what is held of `ids`."""
         with self._current() as index:
             return index.lookup(ids)
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, Mapping[str, NDArray[np.float32]]]:
+        """Return the dense vectors of `ids`."""
+        with self._current() as index:
+            return index.vectors(ids)
 
     def page(self, after: str | None, limit: int) -> list[Revision]:
         """Return up to `limit` revisions above `after`."""

@@ -112,6 +112,9 @@ class VectorIndex(Protocol):
     def lookup(self, ids: Sequence[str]) -> dict[str, Revision]:
         """Return what is held of `ids`; absent ids are left out."""
 
+    def vectors(self, ids: Sequence[str]) -> dict[str, Mapping[str, NDArray[np.float32]]]:
+        """Return the dense vectors of `ids` with one call, as a hit has them; absent ids are left out."""
+
     def page(self, after: str | None, limit: int) -> list[Revision]:
         """Return up to `limit` revisions in the order of ids, from the first id above `after`."""
 

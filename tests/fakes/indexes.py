@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -41,6 +41,10 @@ class MemoryIndex:
         self.before("lookup")
         return {id_: self._revision(id_) for id_ in ids if id_ in self.points}
 
+    def vectors(self, ids: Sequence[str]) -> dict[str, Mapping[str, np.ndarray]]:
+        self.before("vectors")
+        return {id_: self.points[id_].vectors for id_ in ids if id_ in self.points}
+
     def page(self, after: str | None, limit: int) -> list[Revision]:
         self.before("page")
         return [self._revision(id_) for id_ in sorted(self.points) if after is None or id_ > after][:limit]
@@ -62,10 +66,15 @@ class ExactIndex:
     def __init__(self, points: Sequence[VectorPoint]) -> None:
         self.points = list(points)
         self.batches: list[list[VectorQuery]] = []
+        self.examples: list[list[str]] = []
 
     def search(self, queries: Sequence[VectorQuery]) -> list[list[Hit]]:
         self.batches.append(list(queries))
         return [self._one(query) for query in queries]
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, Mapping[str, np.ndarray]]:
+        self.examples.append(list(ids))
+        return {point.id: point.vectors for point in self.points if point.id in ids}
 
     def _one(self, query: VectorQuery) -> list[Hit]:
         hits = []

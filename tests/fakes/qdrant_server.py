@@ -311,7 +311,9 @@ def _vector_output(numbers):
 def _retrieved(id_, point, request):
     wanted = set(request.with_payload.include.fields)
     payload = {name: _message(value) for name, value in point.payload.items() if name in wanted}
-    return qdrant.RetrievedPoint(id=qdrant.PointId(uuid=id_), payload=payload)
+    asked = set(request.with_vectors.include.names)
+    vectors = _vectors(point, asked) if asked else None
+    return qdrant.RetrievedPoint(id=qdrant.PointId(uuid=id_), payload=payload, vectors=vectors)
 
 
 def _plain(value):

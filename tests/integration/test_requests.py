@@ -9,6 +9,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+from tritonclient.utils import InferenceServerException
 
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import composing_models, ensembles
@@ -118,6 +119,17 @@ def test_min_score_and_weights_change_the_answer(server):
     best = alone["matches"][0]["score"]
     (cut,) = server.infer("product_match_image", {"image_bytes": [PHOTO]}, min_score=best - 1e-3)
     assert ids(cut) == [PRODUCT["id"]]
+
+
+def test_what_is_like_a_product_and_unlike_another(server):
+    (row,) = server.infer("product_match_text", {"query_text": [b""]}, like="1016", top_k=3)
+    assert "1016" not in ids(row)
+    assert all(match["product"]["category"] == "Dresses" for match in row["matches"])
+    (changed,) = server.infer("product_match_text", {"query_text": [b"in black"]}, like="1014", unlike=ids(row)[0])
+    assert ids(changed)[0] == "1017"
+    assert not {"1014", ids(row)[0]} & set(ids(changed))
+    with pytest.raises(InferenceServerException, match="like: no product of the catalogue has the id nothing; name"):
+        server.infer("product_match_text", {"query_text": [b"in black"]}, like="nothing")
 
 
 def test_receipts_say_created_unchanged_updated(server):

@@ -91,6 +91,23 @@ def test_one_field_may_be_given_as_a_string():
     assert parameters(fields="name") == {"fields": "name"}
 
 
+def test_products_travel_as_a_list_and_one_may_be_given_as_a_string():
+    assert parameters(like="1042", unlike=["a,b", "7"]) == {"like": '["1042"]', "unlike": '["a,b", "7"]'}
+
+
+@pytest.mark.parametrize("value", [[], "", [" "], [7]])
+def test_products_that_cannot_be_named_are_refused_before_they_are_sent(value):
+    with pytest.raises(InvalidRequestError, match="like must be product ids, none of them empty, got "):
+        parameters(like=value)
+
+
+def test_what_is_like_a_product_needs_no_photo_and_no_words():
+    sent = requests.match_request([Query(), Query(text="red")], parameters(like="1042"))
+    assert (sent.model, sent.columns) == ("product_match_text", {"query_text": [b"", b"red"]})
+    sent = requests.match_request([Query(), Query(image=b"photo")], parameters(like="1042"))
+    assert (sent.model, sent.columns) == ("product_match_image", {"image_bytes": [b"", b"photo"]})
+
+
 def test_no_fields_are_asked_for_with_a_dash():
     assert parameters(fields=[]) == {"fields": "-"}
 

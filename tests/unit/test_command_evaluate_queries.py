@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from product_match.contract.options import MATCH_OPTIONS
 from product_match_client.cli.command import main
+from product_match_client.cli.evaluation import judged_queries
 from tests.fakes.product_server import product_server
 from tests.fakes.terminals import Terminal
 
@@ -42,6 +44,9 @@ def write(queries):
 
 @pytest.fixture
 def server(monkeypatch):
+    # As a client of before `like`: queries that need what it does not know are left out.
+    known = tuple(option for option in MATCH_OPTIONS if option.name != "like")
+    monkeypatch.setattr(judged_queries, "MATCH_OPTIONS", known)
     with product_server() as (server, url):
         monkeypatch.setenv("PRODUCT_MATCH_URL", url)
         server.confident = True

@@ -88,6 +88,19 @@ def test_hits_come_with_all_their_vectors_where_the_query_asks_for_them(index):
     np.testing.assert_allclose(held[identifier(0)]["text"], unit_vector(1000), atol=1e-6)
 
 
+def test_the_vectors_of_points_come_as_a_hit_has_them(index):
+    index.upsert([point(0), point(1, names=("text",)), photos_of(2, 51, 52)])
+    held = index.vectors([identifier(0), identifier(1), identifier(2), identifier(9)])
+    assert {id_: sorted(vectors) for id_, vectors in held.items()} == {
+        identifier(0): ["image", "text"],
+        identifier(1): ["text"],
+        identifier(2): ["image"],
+    }
+    np.testing.assert_allclose(held[identifier(0)]["text"], unit_vector(1000), atol=1e-6)
+    np.testing.assert_allclose(held[identifier(2)]["image"], [unit_vector(51), unit_vector(52)], atol=1e-6)
+    assert index.vectors([]) == {}
+
+
 def test_no_queries_have_no_answers(index):
     assert index.search([]) == []
 

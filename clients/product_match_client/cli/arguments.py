@@ -66,6 +66,7 @@ def add_options(parser: argparse._ActionsContainer, options: Sequence[OptionSpec
         OptionType.INTEGER: ("NUMBER", int),
         OptionType.NUMBER: ("NUMBER", float),
         OptionType.NAMES: ("NAMES", names),
+        OptionType.IDS: ("IDS", product_ids),
         OptionType.JSON: ("JSON", json_object),
     }
     for option in options:
@@ -77,6 +78,8 @@ def add_options(parser: argparse._ActionsContainer, options: Sequence[OptionSpec
             described |= {"choices": option.choices}
         else:
             described["metavar"], described["type"] = readers[option.type]
+            if option.type is OptionType.IDS:
+                described["action"] = "extend"
         parser.add_argument(f"--{option.name.replace('_', '-')}", **described)
 
 
@@ -153,6 +156,17 @@ def whole_number(text: str) -> int:
 def names(text: str) -> list[str]:
     """Read names with commas between them, for argparse; `-` is none."""
     return [] if text.strip() == "-" else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def product_ids(text: str) -> list[str]:
+    """Read product ids with commas between them, for argparse; one that has a comma itself stands in a JSON list."""
+    if not text.lstrip().startswith("["):
+        return names(text)
+    try:
+        ids = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected product ids, got `{text}` ({error})") from error
+    return [str(id_) for id_ in ids]
 
 
 def json_object(text: str) -> dict[str, Any]:

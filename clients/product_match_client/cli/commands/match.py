@@ -36,9 +36,10 @@ def register(subparsers: Any) -> None:
     parser = add_command(
         subparsers,
         "match",
-        summary="Find the products that fit a photo, words, or both.",
+        summary="Find the products that fit a photo, words, or both, or that are like others.",
         example='product-match match --image photo.jpg --text "in navy" --top-k 5\n'
-        'product-match match --text "running shoes" --filter \'{"price": {"lte": 80}}\' --json',
+        'product-match match --text "running shoes" --filter \'{"price": {"lte": 80}}\' --json\n'
+        'product-match match --like 1042 --unlike 1043 --text "in navy"',
     )
     parser.add_argument("--image", metavar="FILE", help="photo to match; `-` reads it from standard input")
     parser.add_argument("--text", metavar="WORDS", help="words to match")
@@ -48,8 +49,8 @@ def register(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Match, and print a table or JSON."""
-    if arguments.image is None and arguments.text is None:
-        arguments.refuse("give --image, --text, or both")
+    if arguments.image is None and arguments.text is None and not arguments.like:
+        arguments.refuse("give --image, --text, or both, or --like")
     options = {option.name: getattr(arguments, option.name) for option in MATCH_OPTIONS}
     image = sys.stdin.buffer.read() if arguments.image == "-" else arguments.image
     with open_client(arguments) as client:
