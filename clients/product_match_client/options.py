@@ -11,6 +11,7 @@ class MatchOptions(TypedDict, total=False):
 
     Attributes:
         top_k: How many matches to return; 1 to 1,000.
+        offset: How many of the best matches to pass over: with `top_k` 10, 10 is the second page; 0 to 999.
         fields: Product fields to return, comma separated; `-` for none.
         filter: Only products that fit, such as {"category": "Shoes", "price": {"lte": 50}}.
         min_score: Leave out matches that score less; -10 to 10.
@@ -26,6 +27,7 @@ class MatchOptions(TypedDict, total=False):
     """
 
     top_k: int | None
+    offset: int | None
     fields: Sequence[str] | None
     filter: Mapping[str, Any] | None
     min_score: float | None

@@ -68,6 +68,14 @@ MATCH_OPTIONS: Final = (
         meaning="How many matches to return.",
     ),
     OptionSpec(
+        name="offset",
+        type=OptionType.INTEGER,
+        default="0",
+        minimum=0,
+        maximum=limits.MAX_TOP_K - 1,
+        meaning="How many of the best matches to pass over: with `top_k` 10, 10 is the second page.",
+    ),
+    OptionSpec(
         name="fields",
         type=OptionType.NAMES,
         default="all",

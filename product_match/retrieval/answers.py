@@ -82,7 +82,8 @@ def answer_json(
     if row.words is not None and row.words.repaired:
         answer["repaired"] = dict(row.words.repaired)
     answer["matches"] = [
-        match.to_json(place, row.fields, explain=row.explain) for place, match in enumerate(matches, start=1)
+        match.to_json(place, row.fields, explain=row.explain)
+        for place, match in enumerate(matches, start=row.offset + 1)
     ]
     if would_match:
         answer["would_match"] = list(would_match)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,28 @@ SIDE_WEIGHT: Final = 0.5
 Vector = NDArray[np.float32]
 
 
+WORDS_LEVELS: Final = ((50, 45), (250, 220), (1250, 1101))
+"""Hits of each search, and the ranks that they are good for: a product that is good by one search may be far down by
+another."""
+
+COMPOSED_LEVELS: Final = ((48, 12), (200, 50), (880, 220), (4404, 1101))
+"""The same where several things are asked for: a product that is fair by all of them may be far down by each. Hits
+come with their vectors then, which takes time."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One depth of the searches.
+
+    Attributes:
+        depth: Hits of each search.
+        ranks: How many ranks these are good for.
+    """
+
+    depth: int
+    ranks: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class RowQuery:
     """One row of a request, ready to search.
@@ -46,6 +69,7 @@ class RowQuery:
         fusion: One of `FUSIONS`.
         explain: Whether the answer says why.
         examples: Products that it is like and unlike; None where it names none.
+        offset: How many of the best matches are passed over.
     """
 
     query_id: str
@@ -61,11 +85,23 @@ class RowQuery:
     fusion: str
     explain: bool
     examples: Examples | None = None
+    offset: int = 0
 
     @property
     def limit(self) -> int:
         """Products to rank: a few more than wanted, as a product may have been deleted since it was indexed."""
-        return self.top_k + self.top_k // 10 + 1
+        wanted = self.offset + self.top_k
+        return wanted + wanted // 10 + 1
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """The depths of the searches, the least first, as far as the ranks that are wanted."""
+        if TEXT not in self.sides and not self.is_composed:
+            # One search, whose hits are ranked as they come: it may be as deep as it is wanted.
+            return (Level(self.limit, self.limit),)
+        levels = [Level(*level) for level in (COMPOSED_LEVELS if self.is_composed else WORDS_LEVELS)]
+        enough = next((n for n, level in enumerate(levels) if level.ranks >= self.limit), len(levels) - 1)
+        return tuple(Level(level.depth + self.named, level.ranks) for level in levels[: enough + 1])
 
     @property
     def named(self) -> int:
@@ -98,7 +134,7 @@ def read_row(request: BatchRequest, row: int, reader: QueryReader) -> RowQuery:
         examples=examples,
         text=text,
         words=reader.read(text) if text else None,
-        top_k=options.get("top_k", limits.DEFAULT_TOP_K),
+        **_window(options),
         fields=options.get("fields"),
         filter=read_filter(options.get("filter")),
         min_score=options.get("min_score"),
@@ -106,6 +142,16 @@ def read_row(request: BatchRequest, row: int, reader: QueryReader) -> RowQuery:
         fusion=options.get("fusion", FUSIONS[0]),
         explain=options.get("explain", False),
     )
+
+
+def _window(options: Mapping[str, Any]) -> dict[str, int]:
+    top_k, offset = options.get("top_k", limits.DEFAULT_TOP_K), options.get("offset", 0)
+    if offset + top_k > limits.MAX_TOP_K:
+        raise InvalidRequestError(
+            f"offset {offset} and top_k {top_k} reach past match {limits.MAX_TOP_K:,}, the last that can be had; "
+            "narrow the query with a filter"
+        )
+    return {"top_k": top_k, "offset": offset}
 
 
 def _shares(

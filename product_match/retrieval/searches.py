@@ -17,13 +17,6 @@ IDENTIFIERS: Final = "identifiers"
 TEXTS: Final = "texts"
 PHOTOS: Final = "photos"
 
-LEAST_CANDIDATES: Final = 50
-"""Hits of each search of words, and no fewer: a product that is good by one may be far down by another."""
-
-COMPOSED_CANDIDATES: Final = 40
-"""The same where photo and words are given, and hits come with their vectors, which takes time."""
-
-COMPOSED_PER_MATCH: Final = 4
 MOST_IDENTIFIED: Final = 10
 
 
@@ -103,7 +96,7 @@ def _dense_searches(row: RowQuery, scales: SimilarityScales) -> list[Search]:
     found = []
     if IMAGE in row.sides:
         vector, offset = scaled_vector(row.sides[IMAGE], scales.image_to_image)
-        found.append(Search(PHOTOS, _query(row, IMAGE_VECTOR, vector, limit=row.limit), offset))
+        found.append(Search(PHOTOS, _query(row, IMAGE_VECTOR, vector), offset))
     else:
         # Similarities of words with photos and with words share no scale: where a product has words, these count.
         vector, offset = scaled_vector(row.sides[TEXT], scales.text_to_image)
@@ -122,12 +115,10 @@ def _query(
     limit: int | None = None,
     lacking: str | None = None,
 ) -> VectorQuery:
-    if limit is None and row.is_composed:
-        limit = max(COMPOSED_CANDIDATES, COMPOSED_PER_MATCH * row.limit) + row.named
     return VectorQuery(
         vector_name=vector_name,
         vector=vector,
-        limit=limit or max(LEAST_CANDIDATES, row.limit),
+        limit=limit or row.levels[-1].depth,
         filter=row.filter,
         with_vectors=row.is_composed,
         lacking=lacking,
@@ -140,11 +131,9 @@ def gather(
     """Return what the hits say of each product."""
     parts: dict[str, Parts] = {}
     floors: dict[str, float] = {}
-    if row.examples is not None:
-        named = row.examples.points
-        answers = [[hit for hit in hits if hit.id not in named] for hits in answers]
+    named = row.examples.points if row.examples is not None else frozenset()
     for search, hits in zip(searches, answers, strict=True):
-        for rank, hit in enumerate(hits, start=1):
+        for rank, hit in enumerate((hit for hit in hits if hit.id not in named), start=1):
             held = parts.setdefault(hit.id, Parts())
             held.ranks[search.name] = rank
             if search.name == WORDS:
@@ -156,6 +145,10 @@ def gather(
         if len(hits) >= search.query.limit:
             floors[search.name] = hits[-1].score + search.offset
     if row.is_composed:
-        measure(row, parts, {hit.id: hit.vectors for hits in answers for hit in hits if hit.vectors}, scales)
-    lists = {search.name: hits for search, hits in zip(searches, answers, strict=True)}
+        held_vectors = {hit.id: hit.vectors for hits in answers for hit in hits if hit.id in parts and hit.vectors}
+        measure(row, parts, held_vectors, scales)
+    lists = {
+        search.name: [hit for hit in hits if hit.id not in named] if named else hits
+        for search, hits in zip(searches, answers, strict=True)
+    }
     return Found(parts=parts, floors=floors, lists=lists)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import ProductMatchError, in_row, unforeseen
+from product_match.contract.errors import InvalidRequestError, ProductMatchError, in_row, unforeseen
 from product_match.contract.filters import ProductFilter
 from product_match.contract.models import MATCHES
 from product_match.index.product_cache import StoredProduct
@@ -22,9 +22,9 @@ from product_match.retrieval.answers import Match, Timings, answer_json
 from product_match.retrieval.composition import HeldVectors
 from product_match.retrieval.confidence import FILTERS_TOO_NARROW, MATCHED, MATCHED_FROM, Assessor, outcome_of
 from product_match.retrieval.examples import named_points
-from product_match.retrieval.fusion import Ranking, rank
+from product_match.retrieval.paging import RankedRow, rank_in_steps
 from product_match.retrieval.rows import RowQuery, read_row
-from product_match.retrieval.searches import Found, gather, row_searches
+from product_match.retrieval.searches import row_searches
 from product_match.statistics.catalogue import CatalogueStatistics
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
 from product_match.vectors.vector_index import Hit, VectorQuery
@@ -55,17 +55,11 @@ class Products(Protocol):
         """Return the products of the point ids that exist, with one call to the document store at most."""
 
 
+_RowAnswer = bytes | ProductMatchError
+"""The JSON of a row's answer, or what is wrong with the row."""
+
 _Plan = list[RowQuery] | ProductMatchError
 """The rows of a request, or what is wrong with it."""
-
-
-@dataclass(frozen=True)
-class _Ranked:
-    """A row, and what was found for it."""
-
-    row: RowQuery
-    found: Found
-    ranking: Ranking
 
 
 class RetrievalService:
@@ -103,10 +97,7 @@ class RetrievalService:
         plans = self._with_examples([_plan(request, reader) for request in requests])
         rows = [row for plan in plans if isinstance(plan, list) for row in plan]
         answers = iter(self._answers(rows, statistics) if rows else ())
-        return [
-            {MATCHES.name: bytes_column([next(answers) for _ in plan])} if isinstance(plan, list) else plan
-            for plan in plans
-        ]
+        return [_answer([next(answers) for _ in plan]) if isinstance(plan, list) else plan for plan in plans]
 
     def _with_examples(self, plans: list[_Plan]) -> list[_Plan]:
         """Put in the vectors of products that rows are like and unlike: one call for the whole batch."""
@@ -116,7 +107,7 @@ class RetrievalService:
         held = self._index.vectors(named_points(examples))
         return [plan if isinstance(plan, ProductMatchError) else _known(plan, held) for plan in plans]
 
-    def _answers(self, rows: Sequence[RowQuery], statistics: CatalogueStatistics) -> list[bytes]:
+    def _answers(self, rows: Sequence[RowQuery], statistics: CatalogueStatistics) -> list[_RowAnswer]:
         timings = Timings()
         ranked = self._ranked(rows)
         timings.mark("search")
@@ -130,28 +121,28 @@ class RetrievalService:
             statistics,
         )
         timings.mark("wider")
-        answers = []
+        answers: list[_RowAnswer] = []
         for row, found, outcome in zip(rows, matches, outcomes, strict=True):
+            if row.offset and row.offset >= len(found):
+                answers.append(_past_the_end(row, len(found)))
+                continue
             would_match = wider.get(row.query_id, [])
             if would_match:
                 outcome = FILTERS_TOO_NARROW
             least = row.min_confidence or 0.0
-            shown = [match for match in found if match.assessment.confidence >= least]
+            shown = [match for match in found[row.offset :] if match.assessment.confidence >= least]
             answers.append(answer_json(self._encoder.identity, row, outcome, shown, would_match, timings))
         return answers
 
-    def _ranked(self, rows: Sequence[RowQuery]) -> list[_Ranked]:
+    def _ranked(self, rows: Sequence[RowQuery]) -> list[RankedRow]:
         """Search for all rows with one call, and rank what is found for each."""
         searches = [row_searches(row, self._encoder.scales) for row in rows]
         queries = [search.query for of_row in searches for search in of_row]
         hits = iter(self._index.search(queries) if queries else ())
         ranked = []
         for row, of_row in zip(rows, searches, strict=True):
-            found = gather(row, of_row, [next(hits) for _ in of_row], self._encoder.scales)
-            ranking = rank(row, found)
-            if row.min_score is not None:
-                ranking = [item for item in ranking if item[1] >= row.min_score]
-            ranked.append(_Ranked(row, found, ranking[: row.limit]))
+            hits_of_row = [next(hits) for _ in of_row]
+            ranked.append(rank_in_steps(row, of_row, hits_of_row, self._encoder.scales))
         return ranked
 
     def _fetched(self, ids: Sequence[str]) -> Mapping[str, StoredProduct]:
@@ -159,12 +150,13 @@ class RetrievalService:
         return self._products.fetch(wanted) if wanted else {}
 
     def _matches(
-        self, ranked: _Ranked, held: Mapping[str, StoredProduct], statistics: CatalogueStatistics
+        self, ranked: RankedRow, held: Mapping[str, StoredProduct], statistics: CatalogueStatistics
     ) -> list[Match]:
-        there = [(id_, score) for id_, score in ranked.ranking if id_ in held][: ranked.row.top_k]
+        there = [(id_, score) for id_, score in ranked.ranking if id_ in held]
+        there = there[: ranked.row.offset + ranked.row.top_k]
         matches = []
         for place, (id_, score) in enumerate(there):
-            product, parts = held[id_], ranked.found.parts[id_]
+            product, parts = held[id_], ranked.parts[id_]
             assessed = self._assessor.assess(ranked.row, parts, product.json, statistics, leads=place == 0)
             matches.append(Match(product, score, assessed, parts))
         return matches
@@ -173,7 +165,10 @@ class RetrievalService:
         """Return what would match without which of their filter's fields, for rows whose filter leaves nothing."""
         asked: list[tuple[RowQuery, tuple[str, ...]]] = []
         for row in rows:
-            asked += [(replace(row, filter=left, top_k=WIDER_MATCHES), gone) for left, gone in _loosened(row.filter)]
+            asked += [
+                (replace(row, filter=left, top_k=WIDER_MATCHES, offset=0), gone)
+                for left, gone in _loosened(row.filter)
+            ]
         if not asked:
             return {}
         ranked = self._ranked([row for row, _ in asked])
@@ -186,6 +181,22 @@ class RetrievalService:
                 entry = {"without": list(gone), **best.to_json(1, row.fields)}
                 wider.setdefault(row.query_id, []).append(entry)
         return wider
+
+
+def _answer(rows: Sequence[_RowAnswer]) -> Answer:
+    """Return the answer of a request; what is wrong with one of its rows is wrong with the request."""
+    texts = []
+    for number, row in enumerate(rows):
+        if isinstance(row, ProductMatchError):
+            return in_row(row, number, len(rows))
+        texts.append(row)
+    return {MATCHES.name: bytes_column(texts)}
+
+
+def _past_the_end(row: RowQuery, found: int) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"offset: {row.offset} is past the end, {found} products were found; begin with an offset of 0"
+    )
 
 
 def _known(rows: list[RowQuery], held: HeldVectors) -> _Plan:

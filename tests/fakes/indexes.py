@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -67,6 +68,11 @@ class ExactIndex:
         self.points = list(points)
         self.batches: list[list[VectorQuery]] = []
         self.examples: list[list[str]] = []
+        self._held = {
+            point.id: dict(zip(point.words.indices, point.words.values, strict=True))
+            for point in self.points
+            if point.words is not None
+        }
 
     def search(self, queries: Sequence[VectorQuery]) -> list[list[Hit]]:
         self.batches.append(list(queries))
@@ -87,14 +93,18 @@ class ExactIndex:
         return sorted(hits, key=lambda hit: -hit.score)[: query.limit]
 
     def _words(self, query: VectorQuery, point: VectorPoint) -> float | None:
-        having = [dict(zip(p.words.indices, p.words.values, strict=True)) for p in self.points if p.words is not None]
-        own = {} if point.words is None else dict(zip(point.words.indices, point.words.values, strict=True))
-        score = 0.0
-        for index, value in zip(query.vector.indices, query.vector.values, strict=True):
-            number = sum(index in held for held in having)
-            rarity = math.log(1 + (len(having) - number + 0.5) / (number + 0.5))
-            score += value * rarity * own.get(index, 0.0)
-        return score if own.keys() & set(query.vector.indices) else None
+        own = self._held.get(point.id, {})
+        if not own.keys() & set(query.vector.indices):
+            return None
+        return sum(
+            value * self._rarity(index) * own.get(index, 0.0)
+            for index, value in zip(query.vector.indices, query.vector.values, strict=True)
+        )
+
+    @cache  # noqa: B019 - an index lives as long as its test
+    def _rarity(self, index: int) -> float:
+        number = sum(index in held for held in self._held.values())
+        return math.log(1 + (len(self._held) - number + 0.5) / (number + 0.5))
 
 
 def _dot(query: VectorQuery, point: VectorPoint) -> float | None:
