@@ -16,6 +16,10 @@ from urllib.parse import urlsplit, urlunsplit
 from product_match.contract.errors import ConfigError
 
 PREFIX: Final = "PRODUCT_MATCH_"
+IN_FILE: Final = "_FILE"
+"""Ends the name of a variable that says which file holds a secret, in place of the secret itself."""
+
+MOST_DAYS: Final = 3650
 
 
 class VectorIndexKind(enum.Enum):
@@ -124,6 +128,23 @@ class ServingSettings:
             "host:port of Triton's metrics, which tell when too many requests wait; unset, all are taken.", _text
         ),
     )
+    feedback_keys: Secret = field(
+        default=Secret(""),
+        metadata=_is("JSON Web Key Set that signs answers for feedback; unset, no feedback is taken.", _secret),
+    )
+    feedback_days: float = field(
+        default=30.0, metadata=_is("Days after an answer in which feedback is taken; 30 unless set.", _number)
+    )
+    event_uri: Secret = field(
+        default=Secret(""), metadata=_is("Where events and feedback are kept; MONGODB_URI unless set.", _secret)
+    )
+    event_database: str = field(
+        default="product_match_events",
+        metadata=_is("Database of events and feedback; product_match_events unless set.", _text),
+    )
+    event_days: float = field(
+        default=90.0, metadata=_is("Days that events and feedback are kept; 90 unless set.", _number)
+    )
 
     def __post_init__(self) -> None:
         """Check what depends on something else."""
@@ -139,6 +160,9 @@ class ServingSettings:
             )
         if not 0 <= self.encoder_threads <= 256:
             raise ConfigError(f"{PREFIX}ENCODER_THREADS must be 0 to 256, got {self.encoder_threads}")
+        for name, value in (("FEEDBACK_DAYS", self.feedback_days), ("EVENT_DAYS", self.event_days)):
+            if not 0 < value <= MOST_DAYS:
+                raise ConfigError(f"{PREFIX}{name} must be above 0 and at most {MOST_DAYS:,} days, got {value:g}")
         if self.metrics_address and not _is_address(self.metrics_address):
             raise ConfigError(f"{PREFIX}METRICS_ADDRESS must be host:port, got `{self.metrics_address}`")
 
@@ -160,6 +184,7 @@ class ServingSettings:
             ConfigError: A variable is missing, unknown, still a `${...}` placeholder, or holds a wrong value.
         """
         given = {name[len(PREFIX) :]: value for name, value in environment.items() if name.startswith(PREFIX)}
+        given = _with_files_read(given)
         for name, value in given.items():
             if name not in VARIABLES:
                 raise ConfigError(f"{PREFIX}{name} is not a setting; known are {', '.join(sorted(VARIABLES))}")
@@ -178,7 +203,26 @@ class ServingSettings:
 VARIABLES: Final[Mapping[str, str]] = {
     each.name.upper(): each.metadata["meaning"] for each in fields(ServingSettings)
 }
-"""What each variable is, by its name after the prefix."""
+"""What each variable is, by its name after the prefix; a secret's has a twin that names a file (`IN_FILE`)."""
+
+
+def _with_files_read(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with what the files hold that are named in place of secrets."""
+    secrets = {each.name.upper() for each in fields(ServingSettings) if each.metadata["read"] is _secret}
+    read = dict(given)
+    for name in sorted(secrets):
+        path = read.pop(name + IN_FILE, "")
+        if not path:
+            continue
+        if read.get(name):
+            raise ConfigError(f"{PREFIX}{name} and {PREFIX}{name}{IN_FILE} are both set; keep one of them")
+        try:
+            read[name] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{PREFIX}{name}{IN_FILE}: {path} cannot be read ({error}); name a text file"
+            ) from error
+    return read
 
 
 def _written(value: Any) -> str:

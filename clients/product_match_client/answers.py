@@ -42,6 +42,7 @@ class MatchResult:
         outcome: "matched", "weak", "not_stocked" or "filters_too_narrow"; None where the server does not say.
         repaired: Words that were taken for others: typed to taken for; None where none were.
         explain: What is said of the query as a whole; None unless it was asked for.
+        feedback_token: Goes back with what a person thought of a match; None where the server takes no feedback.
     """
 
     query_id: str
@@ -50,6 +51,20 @@ class MatchResult:
     outcome: str | None = None
     repaired: Mapping[str, str] | None = None
     explain: Mapping[str, Any] | None = None
+    feedback_token: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackReceipt:
+    """What became of feedback.
+
+    Attributes:
+        status: "recorded", "changed" (a new rating in place of the one before) or "repeated" (it counts once).
+        message: The same for a person.
+    """
+
+    status: str
+    message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +100,22 @@ def read_receipts(rows: Sequence[bytes]) -> list[Receipt]:
     return [_receipt(read_object(row, "receipt")) for row in rows]
 
 
+def read_feedback_receipts(rows: Sequence[bytes]) -> list[FeedbackReceipt]:
+    """Read the rows of `receipt` that the model `feedback` gives.
+
+    Raises:
+        ProductMatchError: A row is not what this client knows.
+    """
+    documents = [read_object(row, "receipt") for row in rows]
+    try:
+        return [
+            FeedbackReceipt(status=str(document["status"]), message=str(document.get("message", "")))
+            for document in documents
+        ]
+    except KeyError as error:
+        raise _unknown("receipt", error) from error
+
+
 def _match_result(document: Mapping[str, Any]) -> MatchResult:
     try:
         return MatchResult(
@@ -94,6 +125,7 @@ def _match_result(document: Mapping[str, Any]) -> MatchResult:
             outcome=document.get("outcome"),
             repaired=document.get("repaired"),
             explain=document.get("explain"),
+            feedback_token=document.get("feedback_token"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _unknown("matches", error) from error

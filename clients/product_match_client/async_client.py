@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from product_match_client import conversations, operations
-from product_match_client.answers import MatchResult, Receipt
+from product_match_client.answers import FeedbackReceipt, MatchResult, Receipt
 from product_match_client.async_transports import AsyncTransport, open_async_transport
 from product_match_client.client import DEFAULT_TIMEOUT_S, READY_POLL_S, not_ready
 from product_match_client.conversations import Conversation, ProductPage
 from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
 from product_match_client.operations import Operation
 from product_match_client.options import MatchOptions
-from product_match_client.requests import ImageSource, ImageSources, ProductRow, Query
+from product_match_client.requests import FeedbackRow, ImageSource, ImageSources, ProductRow, Query
 
 if TYPE_CHECKING:  # in the standard library from Python 3.11 on
     from typing_extensions import Unpack
@@ -101,6 +101,17 @@ class AsyncProductMatchClient:
     async def index_batch(self, rows: Sequence[ProductRow], *, wait: bool = False) -> list[Receipt]:
         """Add or update several products in one request; see `ProductMatchClient.index_batch`."""
         return await self._run(operations.index_batch(rows, wait=wait))
+
+    async def feedback(
+        self, *, token: str, product_id: str, rating: int | None = None, event: str | None = None
+    ) -> FeedbackReceipt:
+        """Say what a person thought of a product that an answer held; see `ProductMatchClient.feedback`."""
+        row = FeedbackRow(token=token, product_id=product_id, rating=rating, event=event)
+        return await self._run(operations.feedback(row))
+
+    async def feedback_batch(self, rows: Sequence[FeedbackRow]) -> list[FeedbackReceipt]:
+        """Say what people thought of several products; see `ProductMatchClient.feedback_batch`."""
+        return await self._run(operations.feedback_batch(rows))
 
     async def catalogue(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Run one catalogue command and return its answer; see `ProductMatchClient.catalogue`."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from product_match.contract.errors import UnavailableError
 from product_match_client import conversations, operations
-from product_match_client.answers import MatchResult, Receipt
+from product_match_client.answers import FeedbackReceipt, MatchResult, Receipt
 from product_match_client.conversations import Conversation, ProductPage
 from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
 from product_match_client.operations import Operation
 from product_match_client.options import MatchOptions
-from product_match_client.requests import ImageSource, ImageSources, ProductRow, Query
+from product_match_client.requests import FeedbackRow, ImageSource, ImageSources, ProductRow, Query
 from product_match_client.transports import Transport, open_transport
 
 if TYPE_CHECKING:  # in the standard library from Python 3.11 on
@@ -130,6 +130,28 @@ class ProductMatchClient:
             UnavailableError: The server or one of its stores is away, busy or too slow; sending again is safe.
         """
         return self._run(operations.index_batch(rows, wait=wait))
+
+    def feedback(
+        self, *, token: str, product_id: str, rating: int | None = None, event: str | None = None
+    ) -> FeedbackReceipt:
+        """Say what a person thought of a product that an answer held; to send it again is safe.
+
+        Args:
+            token: The `feedback_token` of the answer.
+            product_id: Of one of its matches.
+            rating: From 1 (wrong) to 10 (just what was looked for), or
+            event: "shown", "click", "basket", "purchase" or "wrong".
+
+        Raises:
+            InvalidRequestError: The token is forged or has expired, or the product is not of its answer.
+            UnavailableError: The server or its store is away, busy or too slow.
+        """
+        row = FeedbackRow(token=token, product_id=product_id, rating=rating, event=event)
+        return self._run(operations.feedback(row))
+
+    def feedback_batch(self, rows: Sequence[FeedbackRow]) -> list[FeedbackReceipt]:
+        """Say what people thought of several products in one request, such as all that were shown."""
+        return self._run(operations.feedback_batch(rows))
 
     def catalogue(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Run one catalogue command, such as `{"operation": "count"}`, and return its answer.

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from product_match.contract.errors import ProductMatchError
 from product_match_client import answers, requests
-from product_match_client.answers import MatchResult, Receipt
+from product_match_client.answers import FeedbackReceipt, MatchResult, Receipt
 from product_match_client.options import MatchOptions
-from product_match_client.requests import InferRequest, ProductRow, Query
+from product_match_client.requests import FeedbackRow, InferRequest, ProductRow, Query
 
 T = TypeVar("T")
 
@@ -58,6 +58,21 @@ def index_batch(rows: Sequence[ProductRow], *, wait: bool) -> Operation[list[Rec
 def catalogue(command: Mapping[str, Any]) -> Operation[dict[str, Any]]:
     """Run one catalogue command."""
     return Operation(request=requests.catalogue_request(command), read=lambda rows: answers.read_object(_one(rows)))
+
+
+def feedback(row: FeedbackRow) -> Operation[FeedbackReceipt]:
+    """Say what a person thought of one product of an answer."""
+    return Operation(
+        request=requests.feedback_request([row]), read=lambda rows: _one(answers.read_feedback_receipts(rows))
+    )
+
+
+def feedback_batch(rows: Sequence[FeedbackRow]) -> Operation[list[FeedbackReceipt]]:
+    """Say what people thought of several products in one request."""
+    return Operation(
+        request=requests.feedback_request(rows),
+        read=lambda answer: _counted(answers.read_feedback_receipts(answer), len(rows)),
+    )
 
 
 def _receipts(answer: Sequence[bytes], rows: Sequence[ProductRow]) -> list[Receipt]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from product_match.contract import limits, models
 from product_match.contract.errors import InvalidRequestError
+from product_match.contract.feedback import written_feedback
 from product_match.contract.options import MATCH_OPTIONS, OptionSpec, OptionType
 from product_match.contract.products import IMAGE_OF, CheckedProduct, check_photos, parse_product, product_words
 from product_match_client.options import MatchOptions
@@ -81,6 +82,23 @@ class ProductRow:
     def request_rows(self) -> int:
         """Rows that it takes in a request: one, and one more for each further photo."""
         return max(1, len(self.photos))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackRow:
+    """What a person thought of one product of an answer: a rating or an event.
+
+    Attributes:
+        token: The `feedback_token` of the answer.
+        product_id: Of a match of that answer.
+        rating: From 1 to 10, or
+        event: One of `contract.feedback.EVENTS`.
+    """
+
+    token: str
+    product_id: str
+    rating: int | None = None
+    event: str | None = None
 
 
 def read_image(image: ImageSource | None) -> bytes:
@@ -269,6 +287,30 @@ def catalogue_request(command: Mapping[str, Any]) -> InferRequest:
             f"command: {len(data):,} bytes of JSON, the limit is {limits.MAX_COMMAND_BYTES:,}; send it in parts"
         )
     return InferRequest(model=models.CATALOGUE, columns={models.COMMAND.name: [data]}, output=models.RESULT.name)
+
+
+def feedback_request(rows: Sequence[FeedbackRow]) -> InferRequest:
+    """Return the request that carries feedback.
+
+    Raises:
+        InvalidRequestError: No rows, too many rows, or a row that is no feedback.
+    """
+    _check_rows(len(rows), "feedback")
+    columns: dict[str, Sequence[bytes]] = {
+        models.FEEDBACK_TOKEN.name: [_given(row.token, "token", "feedback_token") for row in rows],
+        models.PRODUCT_ID.name: [_given(row.product_id, "product_id", "product_id") for row in rows],
+        models.FEEDBACK_SAID.name: [written_feedback(row.rating, row.event).encode() for row in rows],
+    }
+    return InferRequest(model=models.FEEDBACK, columns=columns, output=models.RECEIPT.name)
+
+
+def _given(value: str | None, name: str, field_name: str) -> bytes:
+    if not value:
+        raise InvalidRequestError(
+            f"feedback: `{name}` is {value!r}; give the `{field_name}` of an answer; "
+            "a server without keys gives no token"
+        )
+    return value.encode("utf-8", "surrogatepass")
 
 
 def _check_rows(count: int, what: str) -> None:

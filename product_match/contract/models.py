@@ -9,6 +9,7 @@ from typing import Final
 
 from product_match.contract import limits
 from product_match.contract.encoder import EncoderSpec
+from product_match.contract.feedback import BEST_RATING, EVENTS, LEAST_RATING
 from product_match.contract.tensors import Dtype, TensorSpec
 
 IMAGE_PREPROCESS: Final = "image_preprocess"
@@ -18,12 +19,16 @@ TEXT_ENCODER: Final = "text_encoder"
 RETRIEVAL: Final = "retrieval"
 INDEXING: Final = "indexing"
 CATALOGUE: Final = "catalogue"
+FEEDBACK: Final = "feedback"
 PRODUCT_MATCH: Final = "product_match"
 PRODUCT_MATCH_IMAGE: Final = "product_match_image"
 PRODUCT_MATCH_TEXT: Final = "product_match_text"
 PRODUCT_INDEX: Final = "product_index"
 EMBED_IMAGE: Final = "embed_image"
 EMBED_TEXT: Final = "embed_text"
+
+STANDING: Final = (CATALOGUE, FEEDBACK)
+"""Models that clients call by themselves; they keep their names when the encoder changes."""
 
 IMAGE_BYTES: Final = TensorSpec(
     name="image_bytes",
@@ -54,12 +59,27 @@ MATCHES: Final = TensorSpec(
     meaning="One JSON document: the matches of the row, best first.",
 )
 RECEIPT: Final = TensorSpec(
-    name="receipt", dtype=Dtype.BYTES, dims=(1,), meaning="One JSON document: id, rev and what was done."
+    name="receipt",
+    dtype=Dtype.BYTES,
+    dims=(1,),
+    meaning="One JSON document: what was done; of a product, its id and rev.",
 )
 COMMAND: Final = TensorSpec(
     name="command", dtype=Dtype.BYTES, dims=(1,), meaning='One JSON object, such as {"operation": "count"}.'
 )
 RESULT: Final = TensorSpec(name="result", dtype=Dtype.BYTES, dims=(1,), meaning="One JSON document: the answer.")
+FEEDBACK_TOKEN: Final = TensorSpec(
+    name="feedback_token", dtype=Dtype.BYTES, dims=(1,), meaning="The `feedback_token` of an answer."
+)
+PRODUCT_ID: Final = TensorSpec(
+    name="product_id", dtype=Dtype.BYTES, dims=(1,), meaning="Id of a product of that answer."
+)
+FEEDBACK_SAID: Final = TensorSpec(
+    name="feedback",
+    dtype=Dtype.BYTES,
+    dims=(1,),
+    meaning=f"A rating from `{LEAST_RATING}` to `{BEST_RATING}`, or {', '.join(f'`{event}`' for event in EVENTS)}.",
+)
 
 
 def pixel_values(encoder: EncoderSpec) -> TensorSpec:
@@ -202,6 +222,13 @@ def composing_models(encoder: EncoderSpec) -> tuple[ModelSpec, ...]:
             inputs=(COMMAND,),
             outputs=(RESULT,),
             meaning="Reads, changes, removes, counts and verifies products.",
+        ),
+        ModelSpec(
+            name=FEEDBACK,
+            role=Role.PYTHON,
+            inputs=(FEEDBACK_TOKEN, PRODUCT_ID, FEEDBACK_SAID),
+            outputs=(RECEIPT,),
+            meaning="Records what a person thought of a product of an answer.",
         ),
     )
 

@@ -13,11 +13,15 @@ from product_match.settings import ServingSettings
 _SOCKET_TIMEOUT_S: Final = 15.0
 
 
-def connect(settings: ServingSettings) -> pymongo.MongoClient[dict[str, Any]]:
+def connect(settings: ServingSettings, uri: str = "") -> pymongo.MongoClient[dict[str, Any]]:
     """Return a client.
 
     A store that is away is told within the store timeout by every call. One that hangs is told as fast where a call
     sets `pymongo.timeout`, as those that answer a request do; the others, which move whole pages, wait longer.
+
+    Args:
+        settings: The time limit of a call, and where the products are.
+        uri: Of another store; the products' unless given.
 
     Raises:
         ConfigError: The URI is wrong.
@@ -26,7 +30,7 @@ def connect(settings: ServingSettings) -> pymongo.MongoClient[dict[str, Any]]:
     try:
         with document_errors("connecting"):
             return pymongo.MongoClient(
-                settings.mongodb_uri.value,
+                uri or settings.mongodb_uri.value,
                 appname="product-match",
                 serverSelectionTimeoutMS=limit_ms,
                 connectTimeoutMS=limit_ms,

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from product_match.contract.encoder import load_encoder
 from product_match.contract.errors import ProductMatchError
-from product_match.contract.models import CATALOGUE
+from product_match.contract.models import STANDING
 from product_match.encoder_change import requests
 from product_match.encoder_change.generations import Generation, read_generations
 from product_match.encoder_change.models import ModelsLock
@@ -161,7 +161,7 @@ def _whole(current: Generation | None, models: set[str]) -> bool:
     """Say whether every model of the encoder that is served has its process."""
     if current is None or current.directory is None:
         return True
-    return {CATALOGUE, *composing_names(load_encoder(current.directory), current.model_suffix)} <= models
+    return {*STANDING, *composing_names(load_encoder(current.directory), current.model_suffix)} <= models
 
 
 def _summary(change: Change) -> str:

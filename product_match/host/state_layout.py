@@ -48,6 +48,11 @@ class StateLayout:
         return self.path / "model_repository"
 
     @property
+    def feedback_keys(self) -> Path:
+        """The keys that sign answers."""
+        return self.path / "feedback_keys.json"
+
+    @property
     def shared_memory_prefix(self) -> str:
         """Start of the names of this server's shared memory: no other directory's, no copy's, no container's."""
         status = self.path.stat()

@@ -11,7 +11,7 @@ from typing import Final
 
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import ConfigError
-from product_match.contract.models import CATALOGUE, EnsembleSpec, ModelSpec, composing_models, ensembles
+from product_match.contract.models import STANDING, EnsembleSpec, ModelSpec, composing_models, ensembles
 from product_match.repository.configuration import ensemble_configuration, model_configuration
 
 CONFIG_FILE: Final = "config.pbtxt"
@@ -38,13 +38,13 @@ def configurations(
 
 def entry_points(encoder: EncoderSpec) -> list[str]:
     """Return the names of the models that clients call; they are the same for every encoder."""
-    return [CATALOGUE, *(ensemble.name for ensemble in ensembles(encoder))]
+    return [*STANDING, *(ensemble.name for ensemble in ensembles(encoder))]
 
 
 def composing_names(encoder: EncoderSpec, suffix: str = "") -> list[str]:
     """Return the names of the models that only the entry points call."""
     models = (_model_renamed(model, suffix) for model in composing_models(encoder))
-    return [model.name for model in models if model.name != CATALOGUE]
+    return [model.name for model in models if model.name not in STANDING]
 
 
 def drifted(repository: Path, encoder: EncoderSpec) -> list[str]:
@@ -124,7 +124,7 @@ def _copy_adapter(adapters: Path, model: str, target: Path) -> None:
 
 
 def _model_renamed(model: ModelSpec, suffix: str) -> ModelSpec:
-    return model if model.name == CATALOGUE else dataclasses.replace(model, name=model.name + suffix)
+    return model if model.name in STANDING else dataclasses.replace(model, name=model.name + suffix)
 
 
 def _ensemble_renamed(ensemble: EnsembleSpec, suffix: str) -> EnsembleSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -69,16 +69,36 @@ class Timings:
         self._last = now
 
 
-def answer_json(
-    encoder: str,
-    row: RowQuery,
-    outcome: str,
-    matches: Sequence[Match],
-    would_match: Sequence[dict[str, Any]],
-    timings: Timings,
-) -> bytes:
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """What is answered to one row.
+
+    Attributes:
+        row: The row.
+        outcome: One of those of `confidence`.
+        matches: What is shown, best first.
+        would_match: What would match with fewer filters.
+    """
+
+    row: RowQuery
+    outcome: str
+    matches: Sequence[Match]
+    would_match: Sequence[dict[str, Any]] = ()
+
+
+class Recorder(Protocol):
+    """Takes note of answers, and gives each the token that its feedback comes back with."""
+
+    def __call__(self, encoder: str, answered: Sequence[Answered], timings: Timings) -> Sequence[str | None]:
+        """Note the answers of a batch; return the token of each, None for none."""
+
+
+def answer_json(encoder: str, answered: Answered, timings: Timings, token: str | None) -> bytes:
     """Return the document that answers one row."""
-    answer: dict[str, Any] = {"query_id": row.query_id, "encoder": encoder, "outcome": outcome}
+    row, matches, would_match = answered.row, answered.matches, answered.would_match
+    answer: dict[str, Any] = {"query_id": row.query_id, "encoder": encoder, "outcome": answered.outcome}
+    if token is not None:
+        answer["feedback_token"] = token
     if row.words is not None and row.words.repaired:
         answer["repaired"] = dict(row.words.repaired)
     answer["matches"] = [

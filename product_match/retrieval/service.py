@@ -18,7 +18,7 @@ from product_match.contract.errors import InvalidRequestError, ProductMatchError
 from product_match.contract.filters import ProductFilter
 from product_match.contract.models import MATCHES
 from product_match.index.product_cache import StoredProduct
-from product_match.retrieval.answers import Match, Timings, answer_json
+from product_match.retrieval.answers import Answered, Match, Recorder, Timings, answer_json
 from product_match.retrieval.composition import HeldVectors
 from product_match.retrieval.confidence import FILTERS_TOO_NARROW, MATCHED, MATCHED_FROM, Assessor, outcome_of
 from product_match.retrieval.examples import named_points
@@ -72,6 +72,7 @@ class RetrievalService:
         products: Products,
         statistics: Callable[[], CatalogueStatistics],
         language: str,
+        recorder: Recorder | None = None,
     ) -> None:
         """Search `index` and join with `products`.
 
@@ -81,7 +82,9 @@ class RetrievalService:
             products: Of the same catalogue.
             statistics: Returns what is known of the catalogue by now.
             language: Of its words.
+            recorder: Takes note of the answers; None where nobody does.
         """
+        self._recorder = recorder
         self._encoder = encoder
         self._index = index
         self._products = products
@@ -121,18 +124,26 @@ class RetrievalService:
             statistics,
         )
         timings.mark("wider")
-        answers: list[_RowAnswer] = []
+        answered: list[Answered | ProductMatchError] = []
         for row, found, outcome in zip(rows, matches, outcomes, strict=True):
             if row.offset and row.offset >= len(found):
-                answers.append(_past_the_end(row, len(found)))
+                answered.append(_past_the_end(row, len(found)))
                 continue
             would_match = wider.get(row.query_id, [])
             if would_match:
                 outcome = FILTERS_TOO_NARROW
             least = row.min_confidence or 0.0
             shown = [match for match in found[row.offset :] if match.assessment.confidence >= least]
-            answers.append(answer_json(self._encoder.identity, row, outcome, shown, would_match, timings))
-        return answers
+            answered.append(Answered(row=row, outcome=outcome, matches=shown, would_match=would_match))
+        return self._written(answered, timings)
+
+    def _written(self, answered: Sequence[Answered | ProductMatchError], timings: Timings) -> list[_RowAnswer]:
+        encoder = self._encoder.identity
+        good = [one for one in answered if isinstance(one, Answered)]
+        tokens = iter([None] * len(good) if self._recorder is None else self._recorder(encoder, good, timings))
+        return [
+            answer_json(encoder, one, timings, next(tokens)) if isinstance(one, Answered) else one for one in answered
+        ]
 
     def _ranked(self, rows: Sequence[RowQuery]) -> list[RankedRow]:
         """Search for all rows with one call, and rank what is found for each."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import date
 from pathlib import Path
 
+from product_match.contract.errors import ConfigError
 from product_match.encoder_change.supervision import WORKER, WORKER_MODULE
+from product_match.feedback.keys import put_key_in_front
 from product_match.host.processes import ChildProcess
 from product_match.settings import Secret, ServingSettings
 from product_match.stack import document_server as documents
@@ -26,7 +29,23 @@ def serving_settings(
         generation=generation,
         state_directory=state.path,
         encoder_threads=encoder_threads,
+        feedback_keys=own_feedback_keys(state),
     )
+
+
+def own_feedback_keys(state: StateDirectory) -> Secret:
+    """Return the keys that sign answers; a first one is made where there is none.
+
+    Raises:
+        ConfigError: The file cannot be read or written.
+    """
+    path = state.feedback_keys
+    if not path.exists():
+        put_key_in_front(path, "HS256", date.today().isoformat(), kept=0)
+    try:
+        return Secret(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}); let its owner start the server") from error
 
 
 def encoder_change_worker(

@@ -50,7 +50,7 @@ class LiveServer:
             tensor = client_module.InferInput(name, [len(rows), 1], "BYTES")
             tensor.set_data_from_numpy(column)
             inputs.append(tensor)
-        output = {"product_index": "receipt", "catalogue": "result"}.get(model, "matches")
+        output = {"product_index": "receipt", "feedback": "receipt", "catalogue": "result"}.get(model, "matches")
         with client_module.InferenceServerClient(address) as client:
             result = client.infer(model, inputs, parameters=parameters or None)
             return [json.loads(row) for row in result.as_numpy(output)[:, 0]]

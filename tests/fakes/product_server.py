@@ -29,6 +29,7 @@ class ProductServer:
         asked: What changes of encoder were asked for.
         busy: Times that `status` and `verify` are not answered.
         refuse: HTTP status and message by product id, for products that are not taken.
+        feedback: What was said: token, product id and what, one for each request.
         confident: Whether answers have confidence, outcome and repairs.
         knows_fusion: Whether the option `fusion` is taken.
     """
@@ -43,6 +44,7 @@ class ProductServer:
         self.asked: list[str] = []
         self.refuse: dict[str, tuple[int, str]] = {}
         self.waited: list[bool] = []
+        self.feedback: list[tuple[str, ...]] = []
         self.confident = False
         self.knows_fusion = True
         self.busy = 0
@@ -52,6 +54,9 @@ class ProductServer:
         with self._lock:
             if model == "catalogue":
                 return [json.dumps(self._command(json.loads(columns["command"][0]))).encode()]
+            if model == "feedback":
+                self.feedback.append(tuple(column[0].decode() for column in columns.values()))
+                return [b'{"status": "recorded", "message": "recorded"}']
             if model == "product_index":
                 self.waited.append(bool(parameters.get("wait")))
                 rows = zip(columns["product"], columns["image_bytes"], columns["query_text"], strict=True)

@@ -22,7 +22,7 @@ class RefusedError(Exception):
         self.http_status, self.grpc_status = http_status, grpc_status
 
 
-OUTPUTS = {"product_index": "receipt", "catalogue": "result"}
+OUTPUTS = {"product_index": "receipt", "feedback": "receipt", "catalogue": "result"}
 Handler = Callable[[str, dict[str, list[bytes]], dict[str, object]], list[bytes]]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import stat
 import urllib.request
 
 import numpy as np
@@ -162,6 +163,25 @@ def test_a_product_with_only_words_is_found_by_words(server):
     server.infer("product_index", tensors, wait=True)
     (row,) = server.infer("product_match_text", {"query_text": words}, top_k=1)
     assert ids(row) == ["words-only"]
+
+
+def test_an_answers_token_takes_feedback_once(server):
+    (row,) = server.infer("product_match_text", {"query_text": [b"red jacket"]}, top_k=2)
+    given = {
+        "feedback_token": [row["feedback_token"].encode()] * 2,
+        "product_id": [row["matches"][1]["product_id"].encode()] * 2,
+        "feedback": [b"7", b"7"],
+    }
+    assert [receipt["status"] for receipt in server.infer("feedback", given)] == ["recorded", "repeated"]
+    body = json.dumps({name: rows[0].decode() for name, rows in given.items()}).encode()
+    receipt = json.loads(json.loads(post(server, "feedback", body, "generate"))["receipt"])
+    assert receipt["status"] == "repeated"
+    with pytest.raises(
+        InferenceServerException, match="product 'elsewhere' is not among the 2 matches of the answer"
+    ):
+        server.infer("feedback", {**given, "product_id": [b"elsewhere"] * 2})
+    keys = server.state_directory / "feedback_keys.json"
+    assert stat.S_IMODE(keys.stat().st_mode) == 0o600
 
 
 def test_every_declared_model_is_there_with_its_tensors(server):

@@ -16,6 +16,7 @@ from product_match.contract.errors import ConfigError
 from product_match.contract.products import product_words
 from product_match.encoding.processors import processor_name
 from product_match.encoding.session import EncoderSession
+from product_match.feedback.keys import make_key
 from product_match.settings import PREFIX
 from tests.fakes import pb_utils
 from tests.fakes.document_server import DocumentServer
@@ -48,6 +49,7 @@ def environment(tmp_path_factory):
             "MONGODB_URI": documents.uri,
             "INDEX_DIRECTORY": str(place / "index"),
             "OWNER_SOCKET": str(place / "owner.sock"),
+            "FEEDBACK_KEYS": json.dumps(make_key("HS256", "a")),
         }.items():
             patch.setenv(PREFIX + name, value)
         yield
@@ -103,6 +105,13 @@ def test_a_product_goes_in_and_is_found_by_photo_and_by_words(pipeline):
         answer = run(pipeline, steps_of(ensemble), tensors, top_k=1)
         (match,) = json.loads(answer["matches"][0, 0])["matches"]
         assert match["product"] == product
+        said = {
+            "feedback_token": column(json.loads(answer["matches"][0, 0])["feedback_token"].encode()),
+            "product_id": column(match["product_id"].encode()),
+            "feedback": column(b"purchase"),
+        }
+        receipt = run(pipeline, ["feedback"], said)["receipt"]
+        assert json.loads(receipt[0, 0]) == {"status": "recorded", "message": "recorded"}
 
 
 def test_a_command_is_performed(pipeline):

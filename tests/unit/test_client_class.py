@@ -8,7 +8,16 @@ import sys
 import pytest
 
 from product_match.contract.errors import ConfigError, InvalidRequestError, ProductMatchError, UnavailableError
-from product_match_client import AsyncProductMatchClient, Match, ProductMatchClient, ProductRow, Query, Receipt
+from product_match_client import (
+    AsyncProductMatchClient,
+    FeedbackReceipt,
+    FeedbackRow,
+    Match,
+    ProductMatchClient,
+    ProductRow,
+    Query,
+    Receipt,
+)
 from product_match_client.endpoints import Endpoint, Protocol, parse_endpoint
 from tests.fakes.client_transports import FakeAsyncTransport, FakeTransport
 
@@ -77,6 +86,35 @@ def test_a_product_with_several_photos_has_one_receipt(kind):
     assert caller("index", {"id": "7"}, image=[b"front", b"back"]).product_id == "7"
     rows = [ProductRow(product={"id": str(n)}, image=[b"photo"] * n) for n in range(4)]
     assert [receipt.product_id for receipt in caller("index_batch", rows)] == ["0", "1", "2", "3"]
+
+
+def test_an_answers_token_goes_back_with_what_was_thought_of_a_product(kind):
+    told = {"status": "recorded", "message": "recorded"}
+    sent = []
+
+    def answer(request):
+        sent.append(request)
+        return [json.dumps(told).encode()] * len(request.columns["product_id"])
+
+    assert (
+        Caller(kind, lambda _: [json.dumps({**ROW, "feedback_token": "t"}).encode()])(
+            "match", text="x"
+        ).feedback_token
+        == "t"
+    )
+    caller = Caller(kind, answer)
+    expected = FeedbackReceipt(status="recorded", message="recorded")
+    assert caller("feedback", token="t", product_id="7", rating=9) == expected
+    rows = [FeedbackRow(token="t", product_id=str(number), event="shown") for number in range(3)]
+    assert caller("feedback_batch", rows) == [expected] * 3
+    assert [request.model for request in sent] == ["feedback"] * 2
+    assert sent[0].columns == {"feedback_token": [b"t"], "product_id": [b"7"], "feedback": [b"9"]}
+    assert sent[1].columns["feedback"] == [b"shown"] * 3
+
+
+def test_feedback_whose_receipt_is_not_understood_is_told(kind):
+    with pytest.raises(ProductMatchError, match=r"the server's `receipt` cannot be read \(KeyError\('status'\)"):
+        Caller(kind, lambda request: [b"{}"])("feedback", token="t", product_id="1", event="click")
 
 
 def test_a_catalogue_command_answers_an_object(kind):

@@ -8,7 +8,7 @@ from product_match.contract import limits, models
 from product_match.contract.errors import InvalidRequestError
 from product_match.contract.options import MATCH_OPTIONS, OptionSpec, OptionType
 from product_match_client import MatchOptions, requests
-from product_match_client.requests import ProductRow, Query
+from product_match_client.requests import FeedbackRow, ProductRow, Query
 
 
 def parameters(**options):
@@ -40,7 +40,7 @@ def test_options_that_are_not_given_are_not_sent():
 
 
 def test_an_option_that_is_not_declared_is_refused():
-    with pytest.raises(InvalidRequestError, match=r"topk is no option of a match; known are top_k, fields, "):
+    with pytest.raises(InvalidRequestError, match=r"topk is no option of a match; known are top_k, offset, "):
         parameters(topk=5)
 
 
@@ -228,6 +228,23 @@ def test_waiting_is_a_parameter():
 def test_a_product_that_cannot_be_is_refused_before_it_is_sent(product):
     with pytest.raises(InvalidRequestError, match="product"):
         requests.index_request([ProductRow(product=product)], wait=False)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (
+            {"token": None, "product_id": "1"},
+            "feedback: `token` is None; give the `feedback_token` of an answer; a server",
+        ),
+        ({"token": "t", "product_id": ""}, "feedback: `product_id` is ''; give the `product_id` of an answer"),
+        ({"token": "t", "product_id": "1", "event": None}, "got neither of `rating` and `event`; give one"),
+    ],
+)
+def test_feedback_that_lacks_something_is_not_sent(row, words):
+    with pytest.raises(InvalidRequestError) as caught:
+        requests.feedback_request([FeedbackRow(**{"event": "click", **row})])
+    assert words in str(caught.value)
 
 
 def test_a_command_is_one_row_of_json():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import io
 import json
@@ -81,9 +82,13 @@ def test_every_command_has_help_for_each_option_and_an_example(name, capsys):
     assert f"example:\n  product-match {name}" in text
     parser = build_parser()
     (commands,) = (action for action in parser._actions if hasattr(action, "choices") and action.choices)
-    for action in commands.choices[name]._actions:
-        assert action.help, action
-        assert all("_" not in option for option in action.option_strings)
+    parsers = [commands.choices[name]]
+    for part in parsers:
+        assert part.epilog.startswith("example:\n  product-match "), part.prog
+        for action in part._actions:
+            assert action.help, action
+            assert all("_" not in option for option in action.option_strings)
+            parsers += action.choices.values() if isinstance(action, argparse._SubParsersAction) else ()
 
 
 def test_the_version_is_told(capsys):

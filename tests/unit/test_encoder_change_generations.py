@@ -217,7 +217,7 @@ def test_another_encoders_models_stand_beside_those_that_clients_still_reach(sta
         ADAPTERS / "retrieval/1/model.py"
     ).read_text()
     assert 'name: "retrieval_new"' in (target / "retrieval_new" / "config.pbtxt").read_text()
-    assert not (target / "catalogue_new").exists()
+    assert not list(target.glob("catalogue_*")) + list(target.glob("feedback_*"))
     for name in entry_points(spec):
         write_entry_point(name, spec, target, "_new", {"PRODUCT_MATCH_GENERATION": "new"})
     after = (target / "product_match" / "config.pbtxt").read_text()
@@ -263,6 +263,7 @@ def test_after_a_start_the_models_are_called_after_their_generation(state, tmp_p
     assert {"catalogue", "product_match", "retrieval_0123456789ab", "indexing_0123456789ab"} <= models
     assert "retrieval" not in models
     assert (state.model_repository / "retrieval_0123456789ab" / "1" / "model.py").is_file()
+    assert "feedback" in models
     text = (state.model_repository / "product_match" / "config.pbtxt").read_text()
     assert 'model_name: "retrieval_0123456789ab"' in text
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from product_match.contract.errors import ConfigError, StackError
+from product_match.contract.models import STANDING
 from product_match.encoder_change.generations import Generation, Generations, read_generations, write_generations
 from product_match.encoder_change.models import ModelsLock
 from product_match.encoder_change.requests import AMONG_MODELS, OLD_MODELS_END, read_change, write_change
@@ -17,7 +18,7 @@ from tests.fakes.encoders import encoder_spec
 
 MODELS = (
     *("catalogue", "image_preprocess", "text_preprocess", "image_encoder", "text_encoder"),
-    *("retrieval", "indexing"),
+    *("retrieval", "indexing", "feedback"),
 )
 OLD, NEW = "tiny@0123456789ab", "tiny@ba9876543210"
 
@@ -104,7 +105,8 @@ class Stack:
         self.name_encoder("ba9876543210")
         new = Generation(encoder=NEW, directory=self.encoder, name="ba9876543210")
         write_generations(self.state.path, read_generations(self.state.path).succeeded_by(new))
-        self.server.models = {"catalogue", *(f"{model}_ba9876543210" for model in MODELS if model != "catalogue")}
+        renamed = (f"{model}_ba9876543210" for model in MODELS if model not in STANDING)
+        self.server.models = {*STANDING, *renamed}
 
 
 @pytest.fixture

@@ -60,6 +60,9 @@ ARROWS = {
     "documents": {"contract", "settings"},
     "index": {"contract", "settings", "documents", "vectors", "words", "host"},
     "triton": {"contract", "settings", "host", "preprocessing", "encoding"},
+    "events": {"contract", "settings", "documents"},
+    "feedback": {"contract", "settings", "events", "triton"},
+    "recording": {"contract", "settings", "events", "feedback", "retrieval"},
     "retrieval": {"contract", "vectors", "index", "words", "statistics", "triton"},
     "indexing": {"contract", "documents", "index", "triton"},
     "encoder_change": {
@@ -69,7 +72,7 @@ ARROWS = {
     "catalogue": {
         *("contract", "settings", "documents", "index", "vectors", "words", "statistics", "encoder_change", "triton"),
     },
-    "stack": {"contract", "settings", "host", "repository", "triton", "encoder_change"},
+    "stack": {"contract", "settings", "host", "repository", "triton", "encoder_change", "feedback"},
     "container": {"contract", "settings", "host", "repository", "triton", "encoding"},
 }
 

@@ -411,3 +411,30 @@ def test_the_newest_statistics_are_used_for_each_batch(shop):
     assert shop.row("beenie")["repaired"] == {"beenie": "beanie"}
     shop.statistics = CatalogueStatistics()
     assert "repaired" not in shop.row("beenie")
+
+
+def test_answers_are_noted_together_and_each_carries_its_own_token(shop):
+    noted = []
+
+    def recorder(encoder, answered, timings):
+        noted.append((encoder, [(one.row.query_id, one.outcome, len(one.matches)) for one in answered]))
+        assert set(timings.milliseconds) == {"search", "documents", "assess", "wider"}
+        return [f"token of {one.row.query_id}" if one.row.top_k > 1 else None for one in answered]
+
+    service = RetrievalService(
+        encoder_spec(), shop.index, shop.documents, lambda: shop.statistics, "english", recorder
+    )
+    text = [unit(0, 0, 0, 1)]
+    first, past, last = service(
+        [
+            request(text=text * 2, words=["beanie", "soap"], request_id="a", top_k=2),
+            request(text=text, words=["soap"], request_id="b", offset=900),
+            request(text=text, words=["soap"], request_id="c", top_k=1),
+        ]
+    )
+    assert [row.get("feedback_token") for row in rows_of(first)] == ["token of a/0", "token of a/1"]
+    assert "feedback_token" not in rows_of(last)[0]
+    assert isinstance(past, InvalidRequestError)
+    ((encoder, answers),) = noted
+    assert encoder == encoder_spec().identity
+    assert [(name, matches) for name, _, matches in answers] == [("a/0", 1), ("a/1", 1), ("c", 1)]

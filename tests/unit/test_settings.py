@@ -46,6 +46,8 @@ def test_a_server_needs_no_directory():
         ({"STORE_TIMEOUT_S": "0"}, "must be above 0 and at most 30 seconds, got 0.0"),
         ({"ENCODER_THREADS": "2.5"}, "PRODUCT_MATCH_ENCODER_THREADS must be a whole number, got `2.5`"),
         ({"ENCODER_THREADS": "-1"}, "PRODUCT_MATCH_ENCODER_THREADS must be 0 to 256, got -1"),
+        ({"FEEDBACK_DAYS": "0"}, "PRODUCT_MATCH_FEEDBACK_DAYS must be above 0 and at most 3,650 days, got 0"),
+        ({"EVENT_DAYS": "9999"}, "PRODUCT_MATCH_EVENT_DAYS must be above 0 and at most 3,650 days, got 9999"),
         ({"METRICS_ADDRESS": "8002"}, "PRODUCT_MATCH_METRICS_ADDRESS must be host:port, got `8002`"),
         ({"METRICS_ADDRESS": "triton:0"}, "PRODUCT_MATCH_METRICS_ADDRESS must be host:port, got `triton:0`"),
     ],
@@ -54,6 +56,21 @@ def test_a_wrong_setting_is_named(changes, words):
     with pytest.raises(ConfigError) as caught:
         read(**changes)
     assert words in str(caught.value)
+
+
+def test_a_secret_may_stand_in_a_file(tmp_path):
+    secret = tmp_path / "keys"
+    secret.write_text('{"keys": []}\n')
+    assert read(FEEDBACK_KEYS_FILE=str(secret)).feedback_keys == Secret('{"keys": []}')
+    assert read(MONGODB_URI=None, MONGODB_URI_FILE=str(secret)).mongodb_uri == Secret('{"keys": []}')
+    with pytest.raises(ConfigError, match="MONGODB_URI and PRODUCT_MATCH_MONGODB_URI_FILE are both set; keep one of"):
+        read(MONGODB_URI_FILE=str(secret))
+    with pytest.raises(
+        ConfigError, match=r"PRODUCT_MATCH_EVENT_URI_FILE: .*gone cannot be read \(.*; name a text file"
+    ):
+        read(EVENT_URI_FILE=str(tmp_path / "gone"))
+    with pytest.raises(ConfigError, match="PRODUCT_MATCH_COLLECTION_FILE is not a setting"):
+        read(COLLECTION_FILE=str(secret))
 
 
 def test_secrets_never_show():

@@ -29,6 +29,7 @@ COMMANDS: Final = (
     "status",
     "capabilities",
     "evaluate",
+    "feedback",
     "verify",
     "rebuild",
     "reindex",

@@ -11,6 +11,7 @@ from product_match.catalogue.opening import open_for_retrieval
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import RETRIEVAL, composing_model
 from product_match.contract.options import MATCH_OPTIONS
+from product_match.recording.answers import open_recorder
 from product_match.retrieval.service import RetrievalService
 from product_match.triton.batches import BatchServer
 from product_match.triton.process import prepare_process
@@ -27,8 +28,14 @@ class TritonPythonModel:
         encoder = load_encoder(settings.encoder_directory)
         self._catalogue = open_for_retrieval(settings, encoder)
         catalogue = self._catalogue
+        self._recorder = open_recorder(settings)
         service = RetrievalService(
-            encoder, catalogue.index, catalogue.products, lambda: catalogue.statistics.current, catalogue.language
+            encoder,
+            catalogue.index,
+            catalogue.products,
+            lambda: catalogue.statistics.current,
+            catalogue.language,
+            self._recorder,
         )
         self._server = BatchServer(pb_utils, composing_model(encoder, RETRIEVAL), service, MATCH_OPTIONS)
 

@@ -1,0 +1,35 @@
+"""Triton adapter of `feedback`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from product_match.contract.encoder import load_encoder
+from product_match.contract.models import FEEDBACK, composing_model
+from product_match.feedback.opening import open_feedback
+from product_match.triton.batches import BatchServer
+from product_match.triton.process import prepare_process
+from product_match.triton.settings import model_settings
+
+
+class TritonPythonModel:
+    """Takes feedback."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Build the service from the settings."""
+        prepare_process(pb_utils)
+        settings = model_settings(args, os.environ)
+        spec = composing_model(load_encoder(settings.encoder_directory), FEEDBACK)
+        self._feedback = open_feedback(settings)
+        self._server = BatchServer(pb_utils, spec, self._feedback.service, options=())
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer one batch."""
+        return self._server.execute(requests)
+
+    def finalize(self) -> None:
+        """Close the store."""
+        self._feedback.close()
