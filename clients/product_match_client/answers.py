@@ -41,6 +41,7 @@ class MatchResult:
         matches: Best first.
         outcome: "matched", "weak", "not_stocked" or "filters_too_narrow"; None where the server does not say.
         repaired: Words that were taken for others: typed to taken for; None where none were.
+        facets: What was counted, by field; None unless it was asked for.
         explain: What is said of the query as a whole; None unless it was asked for.
         feedback_token: Goes back with what a person thought of a match; None where the server takes no feedback.
     """
@@ -50,6 +51,7 @@ class MatchResult:
     matches: tuple[Match, ...]
     outcome: str | None = None
     repaired: Mapping[str, str] | None = None
+    facets: Mapping[str, Any] | None = None
     explain: Mapping[str, Any] | None = None
     feedback_token: str | None = None
 
@@ -124,6 +126,7 @@ def _match_result(document: Mapping[str, Any]) -> MatchResult:
             matches=tuple(_match(match) for match in document["matches"]),
             outcome=document.get("outcome"),
             repaired=document.get("repaired"),
+            facets=document.get("facets"),
             explain=document.get("explain"),
             feedback_token=document.get("feedback_token"),
         )

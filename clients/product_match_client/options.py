@@ -23,6 +23,8 @@ class MatchOptions(TypedDict, total=False):
         like_weight: Weight of `like` beside those of photo and words; 0 to 1,000.
         unlike_weight: How much of the likeness to `unlike` is taken off a score; 0 to 1,000.
         fusion: How exact words and vectors become one ranking; `words` and `vector` are each alone.
+        facets: Fields whose values to count among the products that fit, such as category,brand.
+        sort: Fields to sort the products that fit by, comma separated; `-price` for the dearest first.
         explain: Say of each match why it is where it is, and how long each stage took.
     """
 
@@ -39,4 +41,6 @@ class MatchOptions(TypedDict, total=False):
     like_weight: float | None
     unlike_weight: float | None
     fusion: Literal["calibrated", "minmax", "dbsf", "rrf", "words", "vector"] | None
+    facets: Sequence[str] | None
+    sort: Sequence[str] | None
     explain: bool | None

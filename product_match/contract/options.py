@@ -155,6 +155,18 @@ MATCH_OPTIONS: Final = (
         meaning="How exact words and vectors become one ranking; `words` and `vector` are each alone.",
     ),
     OptionSpec(
+        name="facets",
+        type=OptionType.NAMES,
+        default="none",
+        meaning="Fields whose values to count among the products that fit, such as category,brand.",
+    ),
+    OptionSpec(
+        name="sort",
+        type=OptionType.NAMES,
+        default="by score",
+        meaning="Fields to sort the products that fit by, comma separated; `-price` for the dearest first.",
+    ),
+    OptionSpec(
         name="explain",
         type=OptionType.BOOLEAN,
         default="false",

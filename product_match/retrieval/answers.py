@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import orjson
@@ -26,6 +27,12 @@ class Match:
     score: float
     assessment: Assessment
     parts: Parts
+
+    @cached_property
+    def fields(self) -> Mapping[str, Any]:
+        """The product's fields."""
+        held: Mapping[str, Any] = orjson.loads(self.product.json)
+        return held
 
     def to_json(self, place: int, fields: tuple[str, ...] | None, *, explain: bool = False) -> dict[str, Any]:
         """Return the match as JSON values; `place` is its rank, from 1."""
@@ -63,9 +70,9 @@ class Timings:
         self.milliseconds: dict[str, float] = {}
 
     def mark(self, stage: str) -> None:
-        """Note that a stage has ended."""
+        """Note that a stage has ended, or one more part of it."""
         now = time.perf_counter()
-        self.milliseconds[stage] = round((now - self._last) * 1000, 3)
+        self.milliseconds[stage] = round(self.milliseconds.get(stage, 0.0) + (now - self._last) * 1000, 3)
         self._last = now
 
 
@@ -78,12 +85,14 @@ class Answered:
         outcome: One of those of `confidence`.
         matches: What is shown, best first.
         would_match: What would match with fewer filters.
+        facets: What was counted; None where nothing was to be.
     """
 
     row: RowQuery
     outcome: str
     matches: Sequence[Match]
     would_match: Sequence[dict[str, Any]] = ()
+    facets: Mapping[str, Any] | None = None
 
 
 class Recorder(Protocol):
@@ -105,6 +114,8 @@ def answer_json(encoder: str, answered: Answered, timings: Timings, token: str |
         match.to_json(place, row.fields, explain=row.explain)
         for place, match in enumerate(matches, start=row.offset + 1)
     ]
+    if answered.facets is not None:
+        answer["facets"] = answered.facets
     if would_match:
         answer["would_match"] = list(would_match)
     if row.explain:

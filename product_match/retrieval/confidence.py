@@ -16,7 +16,7 @@ from typing import Final
 import orjson
 
 from product_match.contract.encoder import SimilarityScales
-from product_match.retrieval.rows import IMAGE, LIKE, TEXT, RowQuery
+from product_match.retrieval.rows import IMAGE, LIKE, TEXT, WEAK_FROM, RowQuery
 from product_match.retrieval.searches import Parts
 from product_match.statistics.catalogue import CatalogueStatistics
 from product_match.statistics.logistic import LogisticMap, probability_of
@@ -32,7 +32,6 @@ MOST_MISSED: Final = 1 / 3
 """Share of the words from which a product no longer has next to all of them: one of a few is too much."""
 
 MATCHED_FROM: Final = 0.5
-WEAK_FROM: Final = 0.2
 LEADING: Final = 3
 """Matches of which the most confident decides over the outcome: the first may be beside the point, the second not."""
 

@@ -17,6 +17,7 @@ from product_match.contract.filters import ProductFilter, read_filter
 from product_match.contract.models import IMAGE_GIVEN, QUERY_TEXT, TEXT_GIVEN
 from product_match.contract.options import FUSIONS
 from product_match.retrieval.examples import Examples, read_examples
+from product_match.retrieval.shape import Shape, read_shape
 from product_match.triton.batches import BatchRequest
 from product_match.words.queries import QueryReader, WordQuery
 
@@ -36,6 +37,14 @@ another."""
 COMPOSED_LEVELS: Final = ((48, 12), (200, 50), (880, 220), (4404, 1101))
 """The same where several things are asked for: a product that is fair by all of them may be far down by each. Hits
 come with their vectors then, which takes time."""
+
+POOL: Final = WORDS_LEVELS[1][1]
+"""Ranks that are looked at, at most, to shape an answer."""
+
+COMPOSED_POOL: Final = COMPOSED_LEVELS[1][1]
+
+WEAK_FROM: Final = 0.2
+"""Confidence from which a match is weak rather than none."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,7 @@ class RowQuery:
         explain: Whether the answer says why.
         examples: Products that it is like and unlike; None where it names none.
         offset: How many of the best matches are passed over.
+        shape: How the answer is to be shaped; None where it is not.
     """
 
     query_id: str
@@ -86,12 +96,26 @@ class RowQuery:
     explain: bool
     examples: Examples | None = None
     offset: int = 0
+    shape: Shape | None = None
+
+    @property
+    def page_limit(self) -> int:
+        """Products of the page and before it: a few more, as a product may have been deleted since it was indexed."""
+        wanted = self.offset + self.top_k
+        return wanted + wanted // 10 + 1
 
     @property
     def limit(self) -> int:
-        """Products to rank: a few more than wanted, as a product may have been deleted since it was indexed."""
-        wanted = self.offset + self.top_k
-        return wanted + wanted // 10 + 1
+        """Products to rank."""
+        if self.shape is None:
+            return self.page_limit
+        pool = COMPOSED_POOL if self.is_composed else POOL
+        return pool if self.shape.reorders else max(pool, self.page_limit)
+
+    @property
+    def least_confidence(self) -> float:
+        """What a product needs to be in the confident set."""
+        return WEAK_FROM if self.min_confidence is None else self.min_confidence
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
@@ -132,6 +156,7 @@ def read_row(request: BatchRequest, row: int, reader: QueryReader) -> RowQuery:
         sides=heard,
         shares={side: share for side, share in shares.items() if share > 0},
         examples=examples,
+        shape=read_shape(options),
         text=text,
         words=reader.read(text) if text else None,
         **_window(options),

@@ -18,13 +18,22 @@ from product_match.contract.errors import InvalidRequestError, ProductMatchError
 from product_match.contract.filters import ProductFilter
 from product_match.contract.models import MATCHES
 from product_match.index.product_cache import StoredProduct
-from product_match.retrieval.answers import Answered, Match, Recorder, Timings, answer_json
+from product_match.retrieval.answers import Answered, Recorder, Timings, answer_json
 from product_match.retrieval.composition import HeldVectors
-from product_match.retrieval.confidence import FILTERS_TOO_NARROW, MATCHED, MATCHED_FROM, Assessor, outcome_of
+from product_match.retrieval.confidence import (
+    FILTERS_TOO_NARROW,
+    MATCHED,
+    MATCHED_FROM,
+    Assessment,
+    Assessor,
+    outcome_of,
+)
 from product_match.retrieval.examples import named_points
 from product_match.retrieval.paging import RankedRow, rank_in_steps
 from product_match.retrieval.rows import RowQuery, read_row
 from product_match.retrieval.searches import row_searches
+from product_match.retrieval.shaping import Shaped, shaped
+from product_match.retrieval.walking import Walk, walk
 from product_match.statistics.catalogue import CatalogueStatistics
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
 from product_match.vectors.vector_index import Hit, VectorQuery
@@ -114,27 +123,20 @@ class RetrievalService:
         timings = Timings()
         ranked = self._ranked(rows)
         timings.mark("search")
-        held = self._fetched([id_ for one in ranked for id_, _ in one.ranking])
-        timings.mark("documents")
-        matches = [self._matches(one, held, statistics) for one in ranked]
-        outcomes = [outcome_of([match.assessment for match in found]) for found in matches]
+        walks = self._walked(ranked, statistics, timings)
         timings.mark("assess")
+        outcomes = [outcome_of([match.assessment for match in walked.matches]) for walked in walks]
         wider = self._wider(
             [row for row, outcome in zip(rows, outcomes, strict=True) if row.filter and outcome != MATCHED],
             statistics,
         )
         timings.mark("wider")
-        answered: list[Answered | ProductMatchError] = []
-        for row, found, outcome in zip(rows, matches, outcomes, strict=True):
-            if row.offset and row.offset >= len(found):
-                answered.append(_past_the_end(row, len(found)))
-                continue
-            would_match = wider.get(row.query_id, [])
-            if would_match:
-                outcome = FILTERS_TOO_NARROW
-            least = row.min_confidence or 0.0
-            shown = [match for match in found[row.offset :] if match.assessment.confidence >= least]
-            answered.append(Answered(row=row, outcome=outcome, matches=shown, would_match=would_match))
+        results = [shaped(walked.row, walked.matches) for walked in walks]
+        timings.mark("shape")
+        answered = [
+            _answered(row, result, outcome, wider.get(row.query_id, []))
+            for row, result, outcome in zip(rows, results, outcomes, strict=True)
+        ]
         return self._written(answered, timings)
 
     def _written(self, answered: Sequence[Answered | ProductMatchError], timings: Timings) -> list[_RowAnswer]:
@@ -160,34 +162,34 @@ class RetrievalService:
         wanted = sorted(set(ids))
         return self._products.fetch(wanted) if wanted else {}
 
-    def _matches(
-        self, ranked: RankedRow, held: Mapping[str, StoredProduct], statistics: CatalogueStatistics
-    ) -> list[Match]:
-        there = [(id_, score) for id_, score in ranked.ranking if id_ in held]
-        there = there[: ranked.row.offset + ranked.row.top_k]
-        matches = []
-        for place, (id_, score) in enumerate(there):
-            product, parts = held[id_], ranked.parts[id_]
-            assessed = self._assessor.assess(ranked.row, parts, product.json, statistics, leads=place == 0)
-            matches.append(Match(product, score, assessed, parts))
-        return matches
+    def _walked(self, ranked: Sequence[RankedRow], statistics: CatalogueStatistics, timings: Timings) -> list[Walk]:
+        """Read and assess the products of all rows."""
+
+        def fetch(ids: Sequence[str]) -> Mapping[str, StoredProduct]:
+            timings.mark("assess")
+            found = self._fetched(ids)
+            timings.mark("documents")
+            return found
+
+        def assess(one: RankedRow, id_: str, product: StoredProduct, leads: bool) -> Assessment:
+            return self._assessor.assess(one.row, one.parts[id_], product.json, statistics, leads=leads)
+
+        return walk(ranked, fetch, assess)
 
     def _wider(self, rows: Sequence[RowQuery], statistics: CatalogueStatistics) -> dict[str, list[dict[str, Any]]]:
         """Return what would match without which of their filter's fields, for rows whose filter leaves nothing."""
         asked: list[tuple[RowQuery, tuple[str, ...]]] = []
         for row in rows:
             asked += [
-                (replace(row, filter=left, top_k=WIDER_MATCHES, offset=0), gone)
+                (replace(row, filter=left, top_k=WIDER_MATCHES, offset=0, shape=None), gone)
                 for left, gone in _loosened(row.filter)
             ]
         if not asked:
             return {}
         ranked = self._ranked([row for row, _ in asked])
-        held = self._fetched([id_ for one in ranked for id_, _ in one.ranking])
         wider: dict[str, list[dict[str, Any]]] = {}
-        for (row, gone), one in zip(asked, ranked, strict=True):
-            matches = self._matches(one, held, statistics)
-            best = max(matches, key=lambda match: match.assessment.confidence, default=None)
+        for (row, gone), walked in zip(asked, self._walked(ranked, statistics, Timings()), strict=True):
+            best = max(walked.matches, key=lambda match: match.assessment.confidence, default=None)
             if best is not None and best.assessment.confidence >= MATCHED_FROM:
                 entry = {"without": list(gone), **best.to_json(1, row.fields)}
                 wider.setdefault(row.query_id, []).append(entry)
@@ -204,9 +206,22 @@ def _answer(rows: Sequence[_RowAnswer]) -> Answer:
     return {MATCHES.name: bytes_column(texts)}
 
 
-def _past_the_end(row: RowQuery, found: int) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"offset: {row.offset} is past the end, {found} products were found; begin with an offset of 0"
+def _answered(
+    row: RowQuery, result: Shaped, outcome: str, would_match: Sequence[dict[str, Any]]
+) -> Answered | ProductMatchError:
+    if row.offset and row.offset >= len(result.matches):
+        return InvalidRequestError(
+            f"offset: {row.offset} is past the end, {len(result.matches)} products were found; "
+            "begin with an offset of 0"
+        )
+    page = result.matches[row.offset : row.offset + row.top_k]
+    least = row.min_confidence or 0.0
+    return Answered(
+        row=row,
+        outcome=FILTERS_TOO_NARROW if would_match else outcome,
+        matches=[match for match in page if match.assessment.confidence >= least],
+        would_match=would_match,
+        facets=result.facets,
     )
 
 

@@ -65,6 +65,7 @@ class MemoryShop:
         self.statistics = CatalogueStatistics()
         self.statistics.vocabulary.add(Analyser(), products)
         self.fetches: list[list[str]] = []
+        self.service = RetrievalService(encoder_spec(), self.index, self, lambda: self.statistics, language="english")
 
     def fetch(self, ids: Sequence[str]) -> dict[str, StoredProduct]:
         self.fetches.append(list(ids))
@@ -74,8 +75,7 @@ class MemoryShop:
         }
 
     def ask(self, *requests: BatchRequest) -> list[Answer]:
-        service = RetrievalService(encoder_spec(), self.index, self, lambda: self.statistics, language="english")
-        return service(requests)
+        return self.service(requests)
 
     def row(self, text: str = "", **parameters: Any) -> dict[str, Any]:
         """Ask for words, or with none for what the parameters alone ask for; raise what is wrong."""

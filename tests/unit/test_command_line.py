@@ -12,9 +12,12 @@ import sys
 import pytest
 
 from product_match.contract.errors import ConfigError, ProductMatchError
+from product_match_client.answers import Match, MatchResult
 from product_match_client.cli import arguments
 from product_match_client.cli.command import COMMANDS, build_parser, main
 from product_match_client.cli.commands import rebuild, verify
+from product_match_client.cli.commands.match import print_matches
+from product_match_client.cli.output import Console
 from product_match_client.loading import retrying
 from tests.fakes.product_server import product_server
 from tests.fakes.terminals import Terminal
@@ -146,6 +149,27 @@ def test_a_match_says_how_sure_it_is_where_the_server_does(full_shop):
     code, out, _ = full_shop.run("match", "--text", "shoe", "--top-k", "2", person=True)
     assert code == 0
     assert [line.split()[2] for line in out.splitlines() if line.lstrip().startswith(("1 ", "2 "))] == ["20%", "5%"]
+
+
+@pytest.mark.parametrize(
+    ("counted", "line"),
+    [
+        (
+            {"products": 3, "values": [{"value": "Hats", "count": 2}, {"value": "Coats", "count": 1}]},
+            "Hats (2), Coats (1)",
+        ),
+        ({"products": 2, "least": 5, "greatest": 9.5}, "5 to 9.5 (2)"),
+        ({"products": 0, "values": []}, "none"),
+        ({"products": 0}, "none"),
+    ],
+)
+def test_what_was_counted_is_a_line_for_a_person(counted, line, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    match = Match(rank=1, product_id="1", score=1.0, product={"name": "Hat"})
+    result = MatchResult(query_id="q", encoder="e", matches=(match,), facets={"category": counted})
+    terminal = Terminal()
+    print_matches(result, Console(terminal, terminal))
+    assert terminal.getvalue().splitlines()[-1] == f"category: {line}"
 
 
 def test_a_match_is_json_in_a_pipe_and_when_asked_for(full_shop):

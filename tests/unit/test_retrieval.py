@@ -308,7 +308,7 @@ def test_an_explained_answer_says_of_what_each_match_is_made_and_how_long_each_s
     assert first["explain"]["words"]["held"] == 1.0
     assert first["explain"]["words"]["missing"] == 0.0
     assert set(others[0]["explain"]["similarity"]) == {"exact_words"}
-    assert set(row["milliseconds"]) == {"search", "documents", "assess", "wider"}
+    assert set(row["milliseconds"]) == {"search", "documents", "assess", "wider", "shape"}
     assert all(spent >= 0 for spent in row["milliseconds"].values())
     plain_row = shop.row("navy sneakers")
     assert "milliseconds" not in plain_row

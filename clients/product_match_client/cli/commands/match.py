@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from product_match.contract.options import MATCH_OPTIONS
@@ -91,3 +91,14 @@ def print_matches(result: MatchResult, console: Console) -> None:
             for match in result.matches
         ],
     )
+    for field, counted in (result.facets or {}).items():
+        console.line(f"{field}: {facet_text(counted)}")
+
+
+def facet_text(counted: Mapping[str, Any]) -> str:
+    """Return what was counted of a field, in one line."""
+    if "values" in counted:
+        return ", ".join(f"{entry['value']} ({entry['count']})" for entry in counted["values"]) or "none"
+    if "least" in counted:
+        return f"{counted['least']} to {counted['greatest']} ({counted['products']})"
+    return "none"
