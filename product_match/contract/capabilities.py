@@ -6,10 +6,10 @@ from typing import Any
 
 from product_match.contract import limits
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.filters import BOUNDS, OPERATORS
+from product_match.contract.filters import OPERATORS_OF
 from product_match.contract.models import ensembles
 from product_match.contract.options import ALL_OPTIONS, INDEX_OPTIONS, OptionSpec
-from product_match.contract.products import FILTER_FIELDS, FieldType
+from product_match.contract.products import FILTER_FIELDS
 from product_match.contract.tensors import TensorSpec
 
 
@@ -36,7 +36,7 @@ def capabilities(encoder: EncoderSpec) -> dict[str, Any]:
         "filters": {
             field.name: {
                 "type": field.type.value,
-                "operators": [name for name in OPERATORS if field.type is FieldType.NUMBER or name not in BOUNDS],
+                "operators": list(OPERATORS_OF[field.type]),
             }
             for field in FILTER_FIELDS
         },

@@ -2,14 +2,17 @@
 
     {"category": "Shoes", "color": ["navy", "blue"], "price": {"gte": 10, "lt": 50}, "brand": {"not": "Acme"}}
 
-Every condition must hold. A value alone means `eq`, a list means `in`.
+Every condition must hold. A value alone means `eq`, a list means `in`. `and` and `or` take lists of filters, of which
+all or at least one must hold, and `not` takes one, which must not:
+
+    {"price": {"lt": 50}, "or": [{"brand": "Acme"}, {"color": "navy", "brand": {"exists": false}}]}
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,7 +23,13 @@ from product_match.contract.products import FILTER_FIELDS, FieldType
 FilterValue = str | float
 
 BOUNDS: Final = ("gte", "gt", "lte", "lt")
-OPERATORS: Final = ("eq", "in", "not", *BOUNDS)
+OPERATORS: Final = ("eq", "in", "not", *BOUNDS, "contains", "exists")
+ALL, ANY, NONE = "and", "or", "not"
+OPERATORS_OF: Final[Mapping[FieldType, tuple[str, ...]]] = {
+    FieldType.KEYWORD: tuple(name for name in OPERATORS if name not in BOUNDS),
+    FieldType.NUMBER: tuple(name for name in OPERATORS if name != "contains"),
+}
+"""What a field of each type can be asked for."""
 
 _TYPES: Final = {field.name: field.type for field in FILTER_FIELDS}
 _KNOWN: Final = ", ".join(_TYPES)
@@ -38,6 +47,8 @@ class FieldFilter:
         gt: Number to be above.
         lte: Greatest number.
         lt: Number to be below.
+        contains: Text that stands in the field's text, as it is spelt.
+        exists: Whether a product must have the field, or must not.
     """
 
     field: str
@@ -47,6 +58,8 @@ class FieldFilter:
     gt: float | None = None
     lte: float | None = None
     lt: float | None = None
+    contains: str | None = None
+    exists: bool | None = None
 
     @property
     def is_number(self) -> bool:
@@ -62,9 +75,38 @@ class FieldFilter:
 
 @dataclass(frozen=True, kw_only=True)
 class ProductFilter:
-    """Conditions that must all hold; at least one."""
+    """Conditions that must all hold; at least one.
 
-    fields: tuple[FieldFilter, ...]
+    Attributes:
+        fields: What fields must fulfil.
+        all_of: Filters that must all hold.
+        any_of: Lists of filters; of each list at least one must hold.
+        none_of: Filters that must not hold.
+    """
+
+    fields: tuple[FieldFilter, ...] = ()
+    all_of: tuple[ProductFilter, ...] = ()
+    any_of: tuple[tuple[ProductFilter, ...], ...] = ()
+    none_of: tuple[ProductFilter, ...] = ()
+
+    def parts(self) -> list[tuple[str, ProductFilter]]:
+        """Return each condition by itself, under the name that it has in JSON."""
+        return [
+            *((field.field, ProductFilter(fields=(field,))) for field in self.fields),
+            *((ALL, ProductFilter(all_of=(part,))) for part in self.all_of),
+            *((ANY, ProductFilter(any_of=(part,))) for part in self.any_of),
+            *((NONE, ProductFilter(none_of=(part,))) for part in self.none_of),
+        ]
+
+    @classmethod
+    def joined(cls, parts: Sequence[ProductFilter]) -> ProductFilter:
+        """Return the filter of several of which all must hold."""
+        return cls(
+            fields=tuple(field for part in parts for field in part.fields),
+            all_of=tuple(one for part in parts for one in part.all_of),
+            any_of=tuple(one for part in parts for one in part.any_of),
+            none_of=tuple(one for part in parts for one in part.none_of),
+        )
 
 
 def parse_filter(text: str) -> ProductFilter | None:
@@ -97,8 +139,36 @@ def read_filter(given: object) -> ProductFilter | None:
         raise InvalidRequestError(
             f'filter: expected a JSON object such as {{"category": "Shoes"}}, got {type(given).__name__}'
         )
-    fields = tuple(_field(str(name), value) for name, value in given.items())
-    return ProductFilter(fields=fields) if fields else None
+    return _conditions(given, depth=1) if given else None
+
+
+def _conditions(given: Mapping[str, object], depth: int) -> ProductFilter:
+    if depth > limits.MAX_FILTER_DEPTH:
+        raise InvalidRequestError(
+            f"filter: more than {limits.MAX_FILTER_DEPTH} filters inside one another; write it flatter"
+        )
+    parts = [_part(str(name), value, depth) for name, value in given.items()]
+    return ProductFilter.joined(parts)
+
+
+def _part(name: str, given: object, depth: int) -> ProductFilter:
+    if name in (ALL, ANY):
+        if not isinstance(given, list) or not given:
+            raise InvalidRequestError(f"filter: `{name}` takes a list of filters, got {given!r:.80}")
+        inner = tuple(_inner(name, one, depth) for one in given)
+        return ProductFilter(all_of=inner) if name == ALL else ProductFilter(any_of=(inner,))
+    if name == NONE:
+        return ProductFilter(none_of=(_inner(name, given, depth),))
+    return ProductFilter(fields=(_field(name, given),))
+
+
+def _inner(name: str, given: object, depth: int) -> ProductFilter:
+    if not isinstance(given, Mapping) or not given:
+        raise InvalidRequestError(
+            f"filter: `{name}` holds {given!r:.80}, which is no filter; write conditions such as "
+            '{"category": "Shoes"}'
+        )
+    return _conditions(given, depth + 1)
 
 
 def _field(name: str, given: object) -> FieldFilter:
@@ -118,6 +188,10 @@ def _field(name: str, given: object) -> FieldFilter:
             parts["none_of"] = _values(name, operator, value)
         elif operator in BOUNDS:
             parts[operator] = _bound(name, operator, value)
+        elif operator == "exists":
+            parts[operator] = _flag(name, value)
+        elif operator == "contains":
+            parts[operator] = _text(name, value)
         else:
             raise InvalidRequestError(
                 f"filter: {name} has the unknown operator `{operator!s:.80}`; "
@@ -154,6 +228,22 @@ def _bound(name: str, operator: str, value: object) -> float:
         numbers = ", ".join(field for field, kind in _TYPES.items() if kind is FieldType.NUMBER)
         raise InvalidRequestError(f"filter: {operator} works on numbers ({numbers}), and {name} holds text")
     return _number(name, value)
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"filter: {name}.exists must be true or false, got {value!r:.80}")
+    return value
+
+
+def _text(name: str, value: object) -> str:
+    if _TYPES[name] is not FieldType.KEYWORD:
+        raise InvalidRequestError(
+            f"filter: contains works on text, and {name} holds numbers; use {', '.join(BOUNDS)}"
+        )
+    if not isinstance(value, str) or not value:
+        raise InvalidRequestError(f"filter: {name}.contains must be text that is not empty, got {value!r:.80}")
+    return value
 
 
 def _number(name: str, value: object) -> float:

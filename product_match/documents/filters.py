@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
-from product_match.contract.filters import ProductFilter
+from product_match.contract.filters import FieldFilter, ProductFilter
 
 MAX_LOOKUPS: Final = 32
 """Values of a field that are looked up one by one; to look at every document is faster then."""
@@ -12,15 +13,33 @@ MAX_LOOKUPS: Final = 32
 
 def mongo_query(product_filter: ProductFilter) -> dict[str, Any]:
     """Return `product_filter` as a query on documents."""
-    query: dict[str, Any] = {}
-    for field in product_filter.fields:
-        condition: dict[str, Any] = {f"${name}": bound for name, bound in field.bounds.items()}
-        if field.any_of is not None:
-            condition["$in"] = list(field.any_of)
-        if field.none_of is not None:
-            condition["$nin"] = list(field.none_of)
-        query[f"product.{field.field}"] = condition
+    query = {f"product.{field.field}": found for field in product_filter.fields if (found := _condition(field))}
+    absent = [_lacks(field) for field in product_filter.fields if field.exists]
+    absent += [mongo_query(part) for part in product_filter.none_of]
+    joined = [_lacks(field) for field in product_filter.fields if field.exists is False]
+    joined += [mongo_query(part) for part in product_filter.all_of]
+    joined += [{"$or": [mongo_query(part) for part in parts]} for parts in product_filter.any_of]
+    if absent:
+        query["$nor"] = absent
+    if joined:
+        query["$and"] = joined
     return query
+
+
+def _lacks(field: FieldFilter) -> dict[str, Any]:
+    # Neither `$exists` nor plain null: inside `$and` and `$nor`, nx-27017 takes these for fields that are not there.
+    return {f"product.{field.field}": {"$in": [None]}}
+
+
+def _condition(field: FieldFilter) -> dict[str, Any]:
+    condition: dict[str, Any] = {f"${name}": bound for name, bound in field.bounds.items()}
+    if field.any_of is not None:
+        condition["$in"] = list(field.any_of)
+    if field.none_of is not None:
+        condition["$nin"] = list(field.none_of)
+    if field.contains is not None:
+        condition["$regex"] = re.escape(field.contains)
+    return condition
 
 
 def lookup_queries(product_filter: ProductFilter) -> list[dict[str, Any]] | None:

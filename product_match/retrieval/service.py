@@ -245,11 +245,11 @@ def _plan(request: BatchRequest, reader: QueryReader) -> _Plan:
 
 
 def _loosened(product_filter: ProductFilter | None) -> list[tuple[ProductFilter | None, tuple[str, ...]]]:
-    """Return the filter without each of its fields, then without any, and which fields are gone."""
-    fields = product_filter.fields if product_filter is not None else ()
+    """Return the filter without each of its conditions, then without any, and the names of those that are gone."""
+    parts = product_filter.parts() if product_filter is not None else []
     loosened: list[tuple[ProductFilter | None, tuple[str, ...]]] = []
-    if len(fields) > 1:
-        for field in fields:
-            left = tuple(other for other in fields if other is not field)
-            loosened.append((ProductFilter(fields=left), (field.field,)))
-    return [*loosened, (None, tuple(field.field for field in fields))]
+    if len(parts) > 1:
+        for place, (name, _) in enumerate(parts):
+            left = [part for number, (_, part) in enumerate(parts) if number != place]
+            loosened.append((ProductFilter.joined(left), (name,)))
+    return [*loosened, (None, tuple(name for name, _ in parts))]

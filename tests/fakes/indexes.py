@@ -11,6 +11,7 @@ import numpy as np
 from product_match.contract.filters import ProductFilter
 from product_match.contract.vectors import WORDS_VECTOR
 from product_match.vectors.vector_index import Hit, Revision, VectorPoint, VectorQuery
+from tests.fakes.plain_filters import fits
 
 
 class MemoryIndex:
@@ -113,11 +114,4 @@ def _dot(query: VectorQuery, point: VectorPoint) -> float | None:
 
 
 def _fits(product_filter: ProductFilter | None, point: VectorPoint) -> bool:
-    """Lists of values and least or greatest numbers; these tests use no more."""
-    for field in product_filter.fields if product_filter is not None else ():
-        value = point.payload.get(field.field)
-        if value is None or (field.any_of is not None and value not in field.any_of):
-            return False
-        if (field.gte is not None and value < field.gte) or (field.lte is not None and value > field.lte):
-            return False
-    return True
+    return product_filter is None or fits(product_filter, point.payload)

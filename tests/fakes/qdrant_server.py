@@ -338,6 +338,8 @@ def _keys(filter_):
             keys |= _keys(condition.filter)
         elif condition.WhichOneof("condition_one_of") == "field":
             keys.add(condition.field.key)
+        elif condition.WhichOneof("condition_one_of") == "is_empty":
+            keys.add(condition.is_empty.key)
     return keys
 
 
@@ -353,10 +355,14 @@ def _holds(condition, point):
         return _fits(condition.filter, point)
     if kind == "has_vector":
         return condition.has_vector.has_vector in point.vectors or condition.has_vector.has_vector in point.sparse
+    if kind == "is_empty":
+        return point.payload.get(condition.is_empty.key) is None
     value = point.payload.get(condition.field.key)
     if value is None:
         return False
     if condition.field.HasField("match"):
+        if condition.field.match.WhichOneof("match_value") == "substring":
+            return condition.field.match.substring in value
         return value in condition.field.match.keywords.strings
     bounds = condition.field.range
     return not (

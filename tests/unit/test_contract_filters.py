@@ -46,6 +46,18 @@ def test_a_filter_that_excludes_nothing_is_none(given):
         ("[1]", "expected a JSON object"),
         ("[" * 5000, "not valid JSON"),
         ('{"weight": 5}', "`weight` cannot be filtered on; known fields are category, color, brand, sku, price"),
+        ('{"or": {}}', "filter: `or` takes a list of filters, got {}"),
+        ('{"and": []}', "filter: `and` takes a list of filters, got []"),
+        ('{"or": [{}]}', "filter: `or` holds {}, which is no filter; write conditions such as"),
+        ('{"not": [1]}', "filter: `not` holds [1], which is no filter"),
+        ('{"or": [{"weight": 5}]}', "`weight` cannot be filtered on"),
+        (
+            '{"not":' * 9 + '{"brand": "A"}' + "}" * 9,
+            "filter: more than 8 filters inside one another; write it flatter",
+        ),
+        ('{"brand": {"exists": 1}}', "brand.exists must be true or false, got 1"),
+        ('{"brand": {"contains": ""}}', "brand.contains must be text that is not empty, got ''"),
+        ('{"price": {"contains": "5"}}', "contains works on text, and price holds numbers; use gte, gt, lte, lt"),
         ('{"category": {}}', "category has no condition; known operators are eq, in, not, gte"),
         ('{"category": {"like": "S"}}', "category has the unknown operator `like`; known operators are eq, in, not"),
         ('{"category": {"eq": "a", "in": ["b"]}}', "category has both `eq` and `in`"),
@@ -64,6 +76,32 @@ def test_a_wrong_filter_is_refused_with_what_to_do(given, words):
     with pytest.raises(InvalidRequestError) as caught:
         parse_filter(given)
     assert words in str(caught.value)
+
+
+def test_filters_inside_filters_become_a_query_on_documents():
+    given = {
+        "and": [{"color": "a"}],
+        "or": [{"brand": "B"}, {"brand": {"exists": False}}],
+        "not": {"price": {"lt": 2}},
+    }
+    assert mongo_query(read_filter(given)) == {
+        "$and": [
+            {"product.color": {"$in": ["a"]}},
+            {"$or": [{"product.brand": {"$in": ["B"]}}, {"$and": [{"product.brand": {"$in": [None]}}]}]},
+        ],
+        "$nor": [{"product.price": {"$lt": 2.0}}],
+    }
+    assert mongo_query(read_filter({"sku": {"exists": True, "contains": "a.b"}})) == {
+        "product.sku": {"$regex": r"a\.b"},
+        "$nor": [{"product.sku": {"$in": [None]}}],
+    }
+
+
+def test_a_filter_is_taken_apart_and_put_together_again():
+    given = {"color": "a", "or": [{"brand": "B"}], "and": [{"brand": "C"}], "not": {"sku": "d"}, "price": 1}
+    found = read_filter(given)
+    assert [name for name, _ in found.parts()] == ["color", "price", "and", "or", "not"]
+    assert ProductFilter.joined([part for _, part in found.parts()]) == found
 
 
 def test_a_filter_longer_than_the_limit_is_refused():

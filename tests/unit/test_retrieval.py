@@ -418,7 +418,7 @@ def test_answers_are_noted_together_and_each_carries_its_own_token(shop):
 
     def recorder(encoder, answered, timings):
         noted.append((encoder, [(one.row.query_id, one.outcome, len(one.matches)) for one in answered]))
-        assert set(timings.milliseconds) == {"search", "documents", "assess", "wider"}
+        assert set(timings.milliseconds) == {"search", "documents", "assess", "wider", "shape"}
         return [f"token of {one.row.query_id}" if one.row.top_k > 1 else None for one in answered]
 
     service = RetrievalService(

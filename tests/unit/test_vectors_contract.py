@@ -220,6 +220,15 @@ PRODUCTS = {
         ({"price": {"gt": 10, "lte": 50}}, {1, 2}),
         ({"color": "navy", "price": {"lt": 20}}, {0}),
         ({"brand": "Acme", "color": "navy"}, set()),
+        ({"brand": {"exists": True}}, {3}),
+        ({"price": {"exists": False}}, {3, 4}),
+        ({"category": {"contains": "größe"}}, {4}),
+        ({"sku": {"contains": "b$"}}, {4}),
+        ({"color": {"contains": "NAVY"}}, set()),
+        ({"or": [{"brand": "Acme"}, {"price": {"gte": 50}}]}, {2, 3}),
+        ({"and": [{"category": "Shoes"}, {"price": {"lt": 20}}]}, {0}),
+        ({"not": {"category": "Shoes", "price": {"lt": 20}}}, {1, 2, 3, 4}),
+        ({"category": "Hats", "not": {"or": [{"brand": "Acme"}, {"color": "red"}]}}, {2}),
     ],
 )
 def test_a_filter_leaves_what_fits(index, conditions, expected):
