@@ -13,7 +13,8 @@ MAX_LOOKUPS: Final = 32
 
 def mongo_query(product_filter: ProductFilter) -> dict[str, Any]:
     """Return `product_filter` as a query on documents."""
-    query = {f"product.{field.field}": found for field in product_filter.fields if (found := _condition(field))}
+    conditions = {f"product.{field.field}": _condition(field) for field in product_filter.fields}
+    query: dict[str, Any] = {name: condition for name, condition in conditions.items() if condition}
     absent = [_lacks(field) for field in product_filter.fields if field.exists]
     absent += [mongo_query(part) for part in product_filter.none_of]
     joined = [_lacks(field) for field in product_filter.fields if field.exists is False]
