@@ -20,6 +20,7 @@ IN_FILE: Final = "_FILE"
 """Ends the name of a variable that says which file holds a secret, in place of the secret itself."""
 
 MOST_DAYS: Final = 3650
+_SWITCHES: Final = {"on": True, "off": False}
 
 
 class VectorIndexKind(enum.Enum):
@@ -61,6 +62,12 @@ def _kind(variable: str, value: str) -> VectorIndexKind:
         return VectorIndexKind(value)
     except ValueError as error:
         raise ConfigError(f"{variable} must be `edge` or `server`, got `{value}`") from error
+
+
+def _switch(variable: str, value: str) -> bool:
+    if value not in _SWITCHES:
+        raise ConfigError(f"{variable} must be `on` or `off`, got `{value}`")
+    return _SWITCHES[value]
 
 
 def _number(variable: str, value: str) -> float:
@@ -145,6 +152,10 @@ class ServingSettings:
     event_days: float = field(
         default=90.0, metadata=_is("Days that events and feedback are kept; 90 unless set.", _number)
     )
+    observe: bool = field(
+        default=True,
+        metadata=_is("`on` (the default) publishes the metrics of the models, `off` does not.", _switch),
+    )
 
     def __post_init__(self) -> None:
         """Check what depends on something else."""
@@ -228,6 +239,8 @@ def _with_files_read(given: Mapping[str, str]) -> dict[str, str]:
 def _written(value: Any) -> str:
     if isinstance(value, Secret | VectorIndexKind):
         value = value.value
+    if isinstance(value, bool):
+        return next(word for word, meant in _SWITCHES.items() if meant is value)
     return "" if value is None else str(value)
 
 

@@ -21,6 +21,8 @@ from pymongo.errors import (
 )
 
 from product_match.contract.errors import ConfigError, InvalidRequestError, ProductMatchError, UnavailableError
+from product_match.contract.metrics import DOCUMENTS
+from product_match.telemetry.meters import STORE_ERRORS
 
 DUPLICATE_KEY: Final = 11000
 """MongoDB's code for a document whose id is there already."""
@@ -36,6 +38,7 @@ _UNREACHABLE: Final = (
 _AUTHENTICATION_FAILED: Final = 18
 _UNAUTHORIZED: Final = 13
 _DETAIL_CHARACTERS: Final = 200
+_ERRORS: Final = STORE_ERRORS.labels(DOCUMENTS)
 
 
 @contextmanager
@@ -47,23 +50,25 @@ def document_errors(action: str) -> Iterator[None]:
     """
     try:
         yield
-    except _UNREACHABLE as error:
-        raise UnavailableError(
-            f"document store: {action} failed because it does not answer ({_detail(error)}); try again, "
-            "and check that it runs if this goes on"
-        ) from error
-    except (ConfigurationError, InvalidURI) as error:
-        raise ConfigError(f"document store: its URI is wrong ({_detail(error)}); correct it") from error
-    except OperationFailure as error:
-        if error.code in (_AUTHENTICATION_FAILED, _UNAUTHORIZED):
-            raise ConfigError(
-                f"document store: {action} is not allowed ({_detail(error)}); check user, password and roles"
-            ) from error
-        raise ProductMatchError(f"document store: {action} failed ({_detail(error)})") from error
     except BSONError as error:
         raise InvalidRequestError(f"{action}: not storable ({_detail(error)})") from error
     except PyMongoError as error:
-        raise ProductMatchError(f"document store: {action} failed ({_detail(error)})") from error
+        _ERRORS.inc()
+        raise _failure(action, error) from error
+
+
+def _failure(action: str, error: PyMongoError) -> ProductMatchError:
+    detail = _detail(error)
+    if isinstance(error, _UNREACHABLE):
+        return UnavailableError(
+            f"document store: {action} failed because it does not answer ({detail}); try again, "
+            "and check that it runs if this goes on"
+        )
+    if isinstance(error, ConfigurationError | InvalidURI):
+        return ConfigError(f"document store: its URI is wrong ({detail}); correct it")
+    if isinstance(error, OperationFailure) and error.code in (_AUTHENTICATION_FAILED, _UNAUTHORIZED):
+        return ConfigError(f"document store: {action} is not allowed ({detail}); check user, password and roles")
+    return ProductMatchError(f"document store: {action} failed ({detail})")
 
 
 def _detail(error: Exception) -> str:

@@ -17,12 +17,17 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from product_match.telemetry.meters import CACHE_LOOKUPS
+
 CAPACITY_BYTES: Final = 32 * 1024 * 1024
 MAX_AGE_S: Final = 60.0
 """Longest use of what was read, for the case that someone changes documents past the server."""
 
 _ENTRY_BYTES: Final = 600
 """What an entry takes beside its JSON: the objects around it and its place in the dictionary."""
+
+
+_HITS, _MISSES, _BYPASSES = (CACHE_LOOKUPS.labels(result) for result in ("hit", "miss", "bypass"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +88,14 @@ class CachedProducts:
             UnavailableError: The document store does not answer.
         """
         if not self._in_step():
+            _BYPASSES.inc(len(ids))
             return _stored(self._source.fetch(ids))
         with self._lock:
             changes = self._changes
             found = self._held(ids)
         missing = [id_ for id_ in ids if id_ not in found]
+        _HITS.inc(len(found))
+        _MISSES.inc(len(missing))
         if missing:
             now = self._clock()
             read = _stored(self._source.fetch(missing))

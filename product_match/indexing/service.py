@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import orjson
@@ -19,9 +19,12 @@ from product_match.documents.records import ProductWrite, Receipt
 from product_match.documents.store import DocumentStore
 from product_match.documents.writing import write_products
 from product_match.index.owner import IndexOwner
+from product_match.telemetry.meters import STAGE_DURATION, timed
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
 
 LOGGER = logging.getLogger(__name__)
+
+_WRITE: Final = STAGE_DURATION.labels("write")
 
 
 class IndexingService:
@@ -42,7 +45,8 @@ class IndexingService:
         """Write the products of all requests; a bad product fails its own request only."""
         plans = [_plan(request) for request in requests]
         batch = [item.write() for plan in plans if isinstance(plan, list) for item in plan]
-        results = iter(write_products(self._documents, batch) if batch else ())
+        with timed(_WRITE):
+            results = iter(write_products(self._documents, batch) if batch else ())
         if batch:
             self._note_filling()
         answers: list[list[Receipt] | ProductMatchError] = [

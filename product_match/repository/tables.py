@@ -9,6 +9,7 @@ from typing import Final
 from product_match.contract import limits, models
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import ConfigError
+from product_match.contract.metrics import METRICS, MetricSpec
 from product_match.contract.options import INDEX_OPTIONS, MATCH_OPTIONS, OptionSpec
 from product_match.contract.tensors import TensorSpec
 from product_match.settings import PREFIX, VARIABLES
@@ -113,6 +114,26 @@ def _settings(_: EncoderSpec) -> str:
     return _table(["variable", "what it is"], [[f"`{PREFIX}{name}`", text] for name, text in VARIABLES.items()])
 
 
+def _metrics(_: EncoderSpec) -> str:
+    rows = [
+        [
+            f"`{spec.name}`",
+            spec.kind.value,
+            _label_values(spec),
+            ", ".join(f"`{name}`" for name in spec.models),
+            spec.meaning,
+        ]
+        for spec in METRICS
+    ]
+    return _table(["metric", "type", "labels besides `model`", "counted by", "what it tells"], rows)
+
+
+def _label_values(spec: MetricSpec) -> str:
+    labels = [f"`{name}`: {', '.join(values)}" for name, values in spec.labels.items()]
+    buckets = [f"`le`: {', '.join(f'{bound:g}' for bound in spec.buckets)}"] if spec.buckets else []
+    return "; ".join(labels + buckets)
+
+
 TABLES: Final[Mapping[str, Callable[[EncoderSpec], str]]] = {
     "ensembles": _ensembles,
     "models": _composing,
@@ -120,6 +141,7 @@ TABLES: Final[Mapping[str, Callable[[EncoderSpec], str]]] = {
     "options": _options,
     "limits": _limits,
     "settings": _settings,
+    "metrics": _metrics,
 }
 
 

@@ -16,6 +16,7 @@ from typing import Final
 import orjson
 
 from product_match.contract.encoder import SimilarityScales
+from product_match.contract.metrics import OUTCOMES
 from product_match.retrieval.rows import IMAGE, LIKE, TEXT, WEAK_FROM, RowQuery
 from product_match.retrieval.searches import Parts
 from product_match.statistics.catalogue import CatalogueStatistics
@@ -23,10 +24,7 @@ from product_match.statistics.logistic import LogisticMap, probability_of
 from product_match.words.analysis import Analyser
 from product_match.words.evidence import ProductWords, WordEvidence, product_words, word_evidence
 
-MATCHED: Final = "matched"
-WEAK: Final = "weak"
-NOT_STOCKED: Final = "not_stocked"
-FILTERS_TOO_NARROW: Final = "filters_too_narrow"
+MATCHED, WEAK, NOT_STOCKED, FILTERS_TOO_NARROW = OUTCOMES
 
 MOST_MISSED: Final = 1 / 3
 """Share of the words from which a product no longer has next to all of them: one of a few is too much."""

@@ -28,6 +28,7 @@ from product_match.retrieval.confidence import (
     Assessor,
     outcome_of,
 )
+from product_match.retrieval.counting import count_answers
 from product_match.retrieval.examples import named_points
 from product_match.retrieval.paging import RankedRow, rank_in_steps
 from product_match.retrieval.rows import RowQuery, read_row
@@ -121,8 +122,7 @@ class RetrievalService:
 
     def _answers(self, rows: Sequence[RowQuery], statistics: CatalogueStatistics) -> list[_RowAnswer]:
         timings = Timings()
-        ranked = self._ranked(rows)
-        timings.mark("search")
+        ranked = self._ranked(rows, timings)
         walks = self._walked(ranked, statistics, timings)
         timings.mark("assess")
         outcomes = [outcome_of([match.assessment for match in walked.matches]) for walked in walks]
@@ -142,20 +142,25 @@ class RetrievalService:
     def _written(self, answered: Sequence[Answered | ProductMatchError], timings: Timings) -> list[_RowAnswer]:
         encoder = self._encoder.identity
         good = [one for one in answered if isinstance(one, Answered)]
+        count_answers(good, timings)
         tokens = iter([None] * len(good) if self._recorder is None else self._recorder(encoder, good, timings))
         return [
             answer_json(encoder, one, timings, next(tokens)) if isinstance(one, Answered) else one for one in answered
         ]
 
-    def _ranked(self, rows: Sequence[RowQuery]) -> list[RankedRow]:
+    def _ranked(self, rows: Sequence[RowQuery], timings: Timings | None = None) -> list[RankedRow]:
         """Search for all rows with one call, and rank what is found for each."""
         searches = [row_searches(row, self._encoder.scales) for row in rows]
         queries = [search.query for of_row in searches for search in of_row]
         hits = iter(self._index.search(queries) if queries else ())
+        if timings is not None:
+            timings.mark("search")
         ranked = []
         for row, of_row in zip(rows, searches, strict=True):
             hits_of_row = [next(hits) for _ in of_row]
             ranked.append(rank_in_steps(row, of_row, hits_of_row, self._encoder.scales))
+        if timings is not None:
+            timings.mark("rank")
         return ranked
 
     def _fetched(self, ids: Sequence[str]) -> Mapping[str, StoredProduct]:
@@ -168,7 +173,7 @@ class RetrievalService:
         def fetch(ids: Sequence[str]) -> Mapping[str, StoredProduct]:
             timings.mark("assess")
             found = self._fetched(ids)
-            timings.mark("documents")
+            timings.mark("join")
             return found
 
         def assess(one: RankedRow, id_: str, product: StoredProduct, leads: bool) -> Assessment:

@@ -237,7 +237,9 @@ class LocalStack:
     def _triton(self, runtime: triton.TritonRuntime, ports: dict[str, int], models: Path) -> ChildProcess:
         # Which generation it is stands in the models' own configurations, as it may change while Triton runs.
         serving = dataclasses.replace(
-            self._serving(self.settings.encoder_directory), metrics_address=f"{LOOPBACK}:{ports['metrics']}"
+            self._serving(self.settings.encoder_directory),
+            metrics_address=f"{LOOPBACK}:{ports['metrics']}",
+            observe=self.settings.observe,
         )
         settings = triton.TritonSettings(
             model_repository=models.resolve(),

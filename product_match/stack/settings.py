@@ -25,6 +25,7 @@ class StackSettings:
         metrics_port: Triton's Prometheus metrics.
         mongodb_port: The document store.
         encoder_threads: ONNX Runtime threads of each encoder; 0 lets it decide.
+        observe: Whether the models tell what they do: metrics.
         start_timeout_s: Longest wait until all of it is ready.
         stop_timeout_s: Longest wait for Triton's end before it is killed.
         restarts: How often the document store, or a model's process, may die.
@@ -40,6 +41,7 @@ class StackSettings:
     metrics_port: int = 8002
     mongodb_port: int = 0
     encoder_threads: int = 0
+    observe: bool = False
     start_timeout_s: float = 120.0
     stop_timeout_s: float = 8.0
     restarts: RestartPolicy = field(default_factory=RestartPolicy)

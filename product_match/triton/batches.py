@@ -6,20 +6,24 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from product_match.contract.errors import InvalidRequestError, ProductMatchError, unforeseen
+from product_match.contract.metrics import ERROR_CODES
 from product_match.contract.models import ModelSpec
 from product_match.contract.options import ALL_OPTIONS, OptionSpec
 from product_match.contract.tensors import TensorSpec
+from product_match.telemetry.meters import FAILED_REQUESTS
 from product_match.triton.parameters import parse_parameters
 from product_match.triton.process import end_given_up
 from product_match.triton.waiting import triton_wait
 
 LOGGER = logging.getLogger(__name__)
+
+_FAILED: Final = {code: FAILED_REQUESTS.labels(code) for code in ERROR_CODES}
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -160,6 +164,7 @@ class BatchServer:
             except Exception:
                 answer = self._unexpected("an answer does not fit its declaration")
         error = answer if answer is not None else self._unexpected("a request has no answer")
+        _FAILED[error.triton_code].inc()
         code = getattr(self._pb_utils.TritonError, error.triton_code)
         return self._pb_utils.InferenceResponse(output_tensors=[], error=self._pb_utils.TritonError(str(error), code))
 

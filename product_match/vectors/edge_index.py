@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from qdrant_edge import EdgeShard, UpdateOperation
 
 from product_match.contract.errors import ConfigError, DamagedIndexError, ProductMatchError, UnavailableError
+from product_match.contract.metrics import VECTORS
 from product_match.contract.products import FILTER_FIELDS, FieldType
 from product_match.contract.vectors import VECTOR_NAMES, WORDS_VECTOR, SparseVector
+from product_match.telemetry.meters import STORE_ERRORS
 from product_match.vectors import photo_vectors
 from product_match.vectors.edge_filters import edge_filter
 from product_match.vectors.edge_hits import HitReader, held_vectors
@@ -44,6 +46,7 @@ HNSW_BUILD_WIDTH: Final = 128
 FULL_SCAN_KB: Final = 2000
 """A filter that leaves less than this many kilobytes of vectors is answered by comparing with all of them."""
 
+_ERRORS: Final = STORE_ERRORS.labels(VECTORS)
 _LOCKED: Final = "WouldBlock"
 _OTHER_NAMES: Final = "expected vector storages with keys"
 _BEST_OF_SEVERAL: Final = qdrant_edge.MultiVectorConfig(qdrant_edge.MultiVectorComparator.MaxSim)
@@ -178,6 +181,7 @@ class EdgeIndex:
         except _CONTROL_FLOW:
             raise
         except BaseException as error:  # the engine's panics are no Exception
+            _ERRORS.inc()
             raise ProductMatchError(f"vector index {self.directory}: {what} failed ({error})") from error
 
     def _open(self, lock_wait_s: float) -> EdgeShard:

@@ -12,6 +12,8 @@ import grpc
 from qdrant_client import grpc as qdrant
 
 from product_match.contract.errors import ConfigError, ProductMatchError, UnavailableError
+from product_match.contract.metrics import VECTORS
+from product_match.telemetry.meters import STORE_ERRORS
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ FIRST_ATTEMPT: Final = 0.6
 BACKOFF_S: Final = 0.02
 MAX_BACKOFF_S: Final = 0.2
 
+_ERRORS: Final = STORE_ERRORS.labels(VECTORS)
 _RETRIED: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _REFUSED: Final = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 _BUSY: Final = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED)
@@ -89,6 +92,7 @@ class QdrantChannel:
                 pause_s = random.uniform(0, backoff_s)
                 left_s = give_up - time.monotonic() - pause_s
                 if error.code() not in _RETRIED or left_s <= 0:
+                    _ERRORS.inc()
                     raise self._error(error, timeout_s) from error
                 logger.debug("a call to the Qdrant server is repeated: %s", error.details())
             time.sleep(pause_s)

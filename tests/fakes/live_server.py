@@ -36,6 +36,10 @@ class LiveServer:
         return str(self.endpoints["grpc"])
 
     @property
+    def metrics(self) -> str:
+        return str(self.endpoints["metrics"])
+
+    @property
     def log(self) -> str:
         return (self.state_directory / "logs" / "triton.log").read_text(errors="replace")
 
@@ -70,6 +74,7 @@ def start_server(state_directory: Path, *options: str) -> LiveServer:
         *("--state-dir", str(state_directory)),
         *("--encoder", str(PROJECT / "default_encoder" / "embedded")),
         *("--model-repository", str(PROJECT / "model_repository")),
+        "--observe",
         *("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--mongodb-port", "0"),
         *options,
     ]

@@ -86,6 +86,44 @@ def get_input_tensor_by_name(request: InferenceRequest, name: str) -> Tensor | N
     return request.tensors.get(name)
 
 
+class TritonModelException(Exception):  # noqa: N818
+    pass
+
+
+class Metric:
+    def __init__(self, family: MetricFamily, labels: dict[str, str]) -> None:
+        self.family = family
+        self.labels = labels
+        self.calls = 0
+        self.value = 0.0
+
+    def increment(self, value: float) -> None:
+        if value < 0:
+            raise TritonModelException("a counter cannot fall")
+        self.calls += 1
+        self.value += value
+
+    def set(self, value: float) -> None:
+        if self.family.kind != MetricFamily.GAUGE:
+            raise TritonModelException("a counter cannot be set")
+        self.calls += 1
+        self.value = value
+
+
+class MetricFamily:
+    COUNTER, GAUGE, HISTOGRAM = range(3)
+    all: ClassVar[list[MetricFamily]] = []
+
+    def __init__(self, name: str, description: str, kind: int) -> None:
+        self.name, self.description, self.kind = name, description, kind
+        self.metrics: list[Metric] = []
+        self.all.append(self)
+
+    def Metric(self, labels: dict[str, str]) -> Metric:  # noqa: N802
+        self.metrics.append(Metric(self, labels))
+        return self.metrics[-1]
+
+
 class Logger:
     records: ClassVar[list[tuple[str, str]]] = []
 

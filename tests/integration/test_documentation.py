@@ -31,6 +31,7 @@ def blocks():
 @pytest.mark.parametrize(("language", "code"), list(blocks()))
 def test_a_documented_block_runs(server, language, code, tmp_path):
     code = code.replace("localhost:8000", server.http).replace("localhost:8001", server.grpc)
+    code = code.replace("localhost:8002", server.metrics)
     command = ["bash", "-euo", "pipefail", "-c", code] if language == "bash" else [sys.executable, "-c", code]
     environment = {
         **os.environ,

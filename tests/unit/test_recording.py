@@ -11,8 +11,9 @@ import pytest
 from product_match.contract.errors import ConfigError
 from product_match.feedback.keys import make_key, read_keys
 from product_match.feedback.tokens import TokenReader
-from product_match.recording.answers import kind_of, open_recorder
+from product_match.recording.answers import open_recorder
 from product_match.retrieval.answers import Answered, Timings
+from product_match.retrieval.counting import kind_of
 from product_match.settings import Secret
 
 KEYS = json.dumps(make_key("HS256", "a"))

@@ -308,7 +308,7 @@ def test_an_explained_answer_says_of_what_each_match_is_made_and_how_long_each_s
     assert first["explain"]["words"]["held"] == 1.0
     assert first["explain"]["words"]["missing"] == 0.0
     assert set(others[0]["explain"]["similarity"]) == {"exact_words"}
-    assert set(row["milliseconds"]) == {"search", "documents", "assess", "wider", "shape"}
+    assert set(row["milliseconds"]) == {"search", "rank", "join", "assess", "wider", "shape"}
     assert all(spent >= 0 for spent in row["milliseconds"].values())
     plain_row = shop.row("navy sneakers")
     assert "milliseconds" not in plain_row
@@ -418,7 +418,7 @@ def test_answers_are_noted_together_and_each_carries_its_own_token(shop):
 
     def recorder(encoder, answered, timings):
         noted.append((encoder, [(one.row.query_id, one.outcome, len(one.matches)) for one in answered]))
-        assert set(timings.milliseconds) == {"search", "documents", "assess", "wider", "shape"}
+        assert set(timings.milliseconds) == {"search", "rank", "join", "assess", "wider", "shape"}
         return [f"token of {one.row.query_id}" if one.row.top_k > 1 else None for one in answered]
 
     service = RetrievalService(

@@ -7,12 +7,14 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
+from product_match.catalogue.gauges import watch_catalogue
 from product_match.catalogue.opening import open_for_writing
 from product_match.catalogue.service import CatalogueService
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import CATALOGUE, composing_model
 from product_match.encoder_change.writers import held_until_served
 from product_match.triton.batches import BatchServer
+from product_match.triton.metrics import publish_metrics
 from product_match.triton.process import prepare_process
 from product_match.triton.settings import model_settings
 
@@ -28,6 +30,8 @@ class TritonPythonModel:
         self._catalogue = open_for_writing(settings, encoder)
         service = held_until_served(CatalogueService(self._catalogue), self._catalogue.gate)
         self._server = BatchServer(pb_utils, composing_model(encoder, CATALOGUE), service, options=())
+        self._gauges = watch_catalogue(self._catalogue, settings)
+        self._metrics = publish_metrics(pb_utils, CATALOGUE, wanted=settings.observe)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
@@ -35,4 +39,6 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Close the catalogue."""
+        self._gauges.close()
+        self._metrics.close()
         self._catalogue.close()

@@ -11,6 +11,7 @@ from product_match.contract.encoder import load_encoder
 from product_match.contract.models import FEEDBACK, composing_model
 from product_match.feedback.opening import open_feedback
 from product_match.triton.batches import BatchServer
+from product_match.triton.metrics import publish_metrics
 from product_match.triton.process import prepare_process
 from product_match.triton.settings import model_settings
 
@@ -25,6 +26,7 @@ class TritonPythonModel:
         spec = composing_model(load_encoder(settings.encoder_directory), FEEDBACK)
         self._feedback = open_feedback(settings)
         self._server = BatchServer(pb_utils, spec, self._feedback.service, options=())
+        self._metrics = publish_metrics(pb_utils, FEEDBACK, wanted=settings.observe)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
@@ -32,4 +34,5 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Close the store."""
+        self._metrics.close()
         self._feedback.close()

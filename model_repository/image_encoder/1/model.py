@@ -11,6 +11,7 @@ from product_match.contract.encoder import IMAGE_ONNX_FILE, load_encoder
 from product_match.contract.models import IMAGE_ENCODER, composing_model
 from product_match.encoding.session import EncoderSession
 from product_match.triton.batches import BatchServer
+from product_match.triton.metrics import publish_metrics
 from product_match.triton.process import prepare_process
 from product_match.triton.proof import prove
 from product_match.triton.services import EncoderService
@@ -29,7 +30,12 @@ class TritonPythonModel:
         session = EncoderSession(settings.encoder_directory / IMAGE_ONNX_FILE, spec, settings.encoder_threads)
         prove(settings, encoder, spec, session.encode)
         self._server = BatchServer(pb_utils, spec, EncoderService(spec, session), options=None)
+        self._metrics = publish_metrics(pb_utils, IMAGE_ENCODER, wanted=settings.observe)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
         return self._server.execute(requests)
+
+    def finalize(self) -> None:
+        """Tell what was counted last."""
+        self._metrics.close()

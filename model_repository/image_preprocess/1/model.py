@@ -12,6 +12,7 @@ from product_match.contract.models import IMAGE_PREPROCESS, composing_model
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.triton.admission import open_admission
 from product_match.triton.batches import BatchServer
+from product_match.triton.metrics import publish_metrics
 from product_match.triton.process import prepare_process
 from product_match.triton.services import ImagePreprocessService
 from product_match.triton.settings import model_settings
@@ -28,6 +29,7 @@ class TritonPythonModel:
         self._preprocessor = ImagePreprocessor(encoder)
         service = ImagePreprocessService(encoder, self._preprocessor, open_admission(settings.metrics_address))
         self._server = BatchServer(pb_utils, composing_model(encoder, IMAGE_PREPROCESS), service)
+        self._metrics = publish_metrics(pb_utils, IMAGE_PREPROCESS, wanted=settings.observe)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
@@ -35,4 +37,5 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """End the decoding threads."""
+        self._metrics.close()
         self._preprocessor.close()

@@ -15,6 +15,7 @@ from product_match.contract.options import INDEX_OPTIONS
 from product_match.encoder_change.writers import held_until_served
 from product_match.indexing.service import IndexingService
 from product_match.triton.batches import BatchServer
+from product_match.triton.metrics import publish_metrics
 from product_match.triton.process import prepare_process
 from product_match.triton.proof import encoded_on
 from product_match.triton.settings import model_settings
@@ -33,6 +34,7 @@ class TritonPythonModel:
         writing = IndexingService(self._catalogue.documents, self._catalogue.owner, encoded)
         service = held_until_served(writing, self._catalogue.gate)
         self._server = BatchServer(pb_utils, composing_model(encoder, INDEXING), service, INDEX_OPTIONS)
+        self._metrics = publish_metrics(pb_utils, INDEXING, wanted=settings.observe)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
@@ -40,4 +42,5 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Close the catalogue."""
+        self._metrics.close()
         self._catalogue.close()

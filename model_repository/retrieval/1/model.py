@@ -14,6 +14,7 @@ from product_match.contract.options import MATCH_OPTIONS
 from product_match.recording.answers import open_recorder
 from product_match.retrieval.service import RetrievalService
 from product_match.triton.batches import BatchServer
+from product_match.triton.metrics import publish_metrics
 from product_match.triton.process import prepare_process
 from product_match.triton.settings import model_settings
 
@@ -38,6 +39,7 @@ class TritonPythonModel:
             self._recorder,
         )
         self._server = BatchServer(pb_utils, composing_model(encoder, RETRIEVAL), service, MATCH_OPTIONS)
+        self._metrics = publish_metrics(pb_utils, RETRIEVAL, wanted=settings.observe)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
@@ -45,4 +47,5 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Close the catalogue."""
+        self._metrics.close()
         self._catalogue.close()

@@ -12,6 +12,7 @@ from product_match.contract.models import TEXT_PREPROCESS, composing_model
 from product_match.preprocessing.texts import TextPreprocessor
 from product_match.triton.admission import open_admission
 from product_match.triton.batches import BatchServer
+from product_match.triton.metrics import publish_metrics
 from product_match.triton.process import prepare_process
 from product_match.triton.services import TextPreprocessService
 from product_match.triton.settings import model_settings
@@ -28,7 +29,12 @@ class TritonPythonModel:
         preprocessor = TextPreprocessor(encoder, settings.encoder_directory)
         service = TextPreprocessService(preprocessor, open_admission(settings.metrics_address))
         self._server = BatchServer(pb_utils, composing_model(encoder, TEXT_PREPROCESS), service)
+        self._metrics = publish_metrics(pb_utils, TEXT_PREPROCESS, wanted=settings.observe)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
         return self._server.execute(requests)
+
+    def finalize(self) -> None:
+        """Tell what was counted last."""
+        self._metrics.close()

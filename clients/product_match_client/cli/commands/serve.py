@@ -73,6 +73,9 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
         metavar="NUMBER",
         help="ONNX Runtime threads of each encoder (default: as many as it chooses)",
     )
+    parser.add_argument(
+        "--observe", action="store_true", help="have the models tell what they do: metrics (docs/operate.md)"
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -121,5 +124,6 @@ def open_stack(arguments: argparse.Namespace, console: Console) -> Any:
         metrics_port=arguments.metrics_port,
         mongodb_port=arguments.mongodb_port,
         encoder_threads=arguments.encoder_threads,
+        observe=arguments.observe,
     )
     return LocalStack(settings, progress=console.note)
