@@ -53,8 +53,9 @@ class Processes:
 class Serve:
     """One stack on fixed ports, so that it is found at the same address after a restart."""
 
-    def __init__(self, directory: Path) -> None:
-        """Keep the state, and the output of the command, in `directory`."""
+    def __init__(self, directory: Path, *options: str) -> None:
+        """Keep the state, and the output of the command, in `directory`; `options` are further ones of `serve`."""
+        self._options = options
         self.state = directory / "state"
         self.http, self.grpc, self.metrics = free_ports(3)
         self._directory = directory
@@ -87,6 +88,7 @@ class Serve:
             *("--encoder", str(PROJECT / "default_encoder" / "embedded")),
             *("--model-repository", str(PROJECT / "model_repository")),
             *("--http-port", str(self.http), "--grpc-port", str(self.grpc), "--metrics-port", str(self.metrics)),
+            *self._options,
         ]
         started = time.monotonic()
         with output.open("ab") as log:

@@ -30,6 +30,14 @@ class VectorIndexKind(enum.Enum):
     SERVER = "server"
 
 
+class WordsKept(enum.Enum):
+    """What events hold of the words that were typed."""
+
+    KEPT = "kept"
+    HASHED = "hashed"
+    LEFT_OUT = "left_out"
+
+
 @dataclass(frozen=True)
 class Secret:
     """A value that never shows in a repr or a log."""
@@ -68,6 +76,14 @@ def _switch(variable: str, value: str) -> bool:
     if value not in _SWITCHES:
         raise ConfigError(f"{variable} must be `on` or `off`, got `{value}`")
     return _SWITCHES[value]
+
+
+def _words_kept(variable: str, value: str) -> WordsKept:
+    try:
+        return WordsKept(value)
+    except ValueError as error:
+        names = ", ".join(f"`{each.value}`" for each in WordsKept)
+        raise ConfigError(f"{variable} must be one of {names}, got `{value}`") from error
 
 
 def _number(variable: str, value: str) -> float:
@@ -142,6 +158,17 @@ class ServingSettings:
     feedback_days: float = field(
         default=30.0, metadata=_is("Days after an answer in which feedback is taken; 30 unless set.", _number)
     )
+    event_log: bool = field(
+        default=False, metadata=_is("`on` to keep an event of each answer and error; `off` unless set.", _switch)
+    )
+    event_words: WordsKept = field(
+        default=WordsKept.KEPT,
+        metadata=_is("What events hold of words: `kept` (the default), `hashed` or `left_out`.", _words_kept),
+    )
+    event_hash_key: Secret = field(
+        default=Secret(""),
+        metadata=_is("Key of the digests that stand for words and for the keys of persons.", _secret),
+    )
     event_uri: Secret = field(
         default=Secret(""), metadata=_is("Where events and feedback are kept; MONGODB_URI unless set.", _secret)
     )
@@ -174,6 +201,11 @@ class ServingSettings:
         for name, value in (("FEEDBACK_DAYS", self.feedback_days), ("EVENT_DAYS", self.event_days)):
             if not 0 < value <= MOST_DAYS:
                 raise ConfigError(f"{PREFIX}{name} must be above 0 and at most {MOST_DAYS:,} days, got {value:g}")
+        if self.event_log and self.event_words is WordsKept.HASHED and not self.event_hash_key.value:
+            raise ConfigError(
+                f"{PREFIX}EVENT_WORDS=hashed needs {PREFIX}EVENT_HASH_KEY, or who has the digests could guess "
+                "the words; set it, such as to the output of `openssl rand -hex 24`"
+            )
         if self.metrics_address and not _is_address(self.metrics_address):
             raise ConfigError(f"{PREFIX}METRICS_ADDRESS must be host:port, got `{self.metrics_address}`")
 
@@ -237,7 +269,7 @@ def _with_files_read(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _written(value: Any) -> str:
-    if isinstance(value, Secret | VectorIndexKind):
+    if isinstance(value, Secret | VectorIndexKind | WordsKept):
         value = value.value
     if isinstance(value, bool):
         return next(word for word, meant in _SWITCHES.items() if meant is value)

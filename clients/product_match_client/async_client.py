@@ -12,7 +12,7 @@ from product_match_client import conversations, operations
 from product_match_client.answers import FeedbackReceipt, MatchResult, Receipt
 from product_match_client.async_transports import AsyncTransport, open_async_transport
 from product_match_client.client import DEFAULT_TIMEOUT_S, READY_POLL_S, not_ready
-from product_match_client.conversations import Conversation, ProductPage
+from product_match_client.conversations import Conversation, EventPage, ProductPage
 from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
 from product_match_client.operations import Operation
 from product_match_client.options import MatchOptions
@@ -207,6 +207,23 @@ class AsyncProductMatchClient:
     async def drop(self, confirm: str) -> dict[str, Any]:
         """Remove every product for good; `confirm` is the name of the collection."""
         return await self._converse(conversations.plain("drop", confirm=confirm))
+
+    async def events(
+        self, collection: str = "events", *, after: str = "", since: float = 0, limit: int | None = None
+    ) -> EventPage:
+        """Return a page of what is kept, the oldest first.
+
+        Args:
+            collection: "events", or "feedback".
+            after: `next` of the page before.
+            since: Where the first page starts, in seconds since 1970.
+            limit: Most events of the page; the server's own limit unless given.
+        """
+        return await self._converse(conversations.events(collection, after, since, limit))
+
+    async def forget_person(self, person: str) -> dict[str, int]:
+        """Remove events and feedback of whom searches named by this `person`; return how many there were of each."""
+        return await self._converse(conversations.forget_person(person))
 
     async def status(self) -> dict[str, Any]:
         """Return what the index is, how large, and what troubles it."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from product_match.contract.errors import UnavailableError
 from product_match_client import conversations, operations
 from product_match_client.answers import FeedbackReceipt, MatchResult, Receipt
-from product_match_client.conversations import Conversation, ProductPage
+from product_match_client.conversations import Conversation, EventPage, ProductPage
 from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
 from product_match_client.operations import Operation
 from product_match_client.options import MatchOptions
@@ -253,6 +253,23 @@ class ProductMatchClient:
     def drop(self, confirm: str) -> dict[str, Any]:
         """Remove every product for good; `confirm` is the name of the collection."""
         return self._converse(conversations.plain("drop", confirm=confirm))
+
+    def events(
+        self, collection: str = "events", *, after: str = "", since: float = 0, limit: int | None = None
+    ) -> EventPage:
+        """Return a page of what is kept, the oldest first.
+
+        Args:
+            collection: "events", or "feedback".
+            after: `next` of the page before.
+            since: Where the first page starts, in seconds since 1970.
+            limit: Most events of the page; the server's own limit unless given.
+        """
+        return self._converse(conversations.events(collection, after, since, limit))
+
+    def forget_person(self, person: str) -> dict[str, int]:
+        """Remove events and feedback of whom searches named by this `person`; return how many there were of each."""
+        return self._converse(conversations.forget_person(person))
 
     def status(self) -> dict[str, Any]:
         """Return what the index is, how large, and what troubles it."""

@@ -128,6 +128,32 @@ def change_encoder(operation: str, **arguments: object) -> Conversation[dict[str
     return dict(_field(answer, "reindex", dict))
 
 
+@dataclass(frozen=True, kw_only=True)
+class EventPage:
+    """Some events, or feedback, the oldest first.
+
+    Attributes:
+        events: As they are kept; see docs/feedback.md.
+        next: Where the next page starts (`after`); None at the end.
+    """
+
+    events: tuple[Mapping[str, Any], ...]
+    next: str | None
+
+
+def events(collection: str, after: str, since: float, limit: int | None) -> Conversation[EventPage]:
+    """Read a page of events or feedback."""
+    given = _given(limit=limit)
+    answer = yield {"operation": "events", "collection": collection, "after": after, "since": int(since), **given}
+    return EventPage(events=tuple(_field(answer, "events", list)), next=answer.get("next"))
+
+
+def forget_person(person: str) -> Conversation[dict[str, int]]:
+    """Remove what is kept of a person."""
+    answer = yield {"operation": "forget", "person": person}
+    return dict(_field(answer, "removed", dict))
+
+
 def plain(operation: str, **arguments: object) -> Conversation[dict[str, Any]]:
     """Ask one thing and return the answer as it is."""
     answer = yield {"operation": operation, **arguments}

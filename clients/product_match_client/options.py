@@ -25,6 +25,7 @@ class MatchOptions(TypedDict, total=False):
         fusion: How exact words and vectors become one ranking; `words` and `vector` are each alone.
         facets: Fields whose values to count among the products that fit, such as category,brand.
         sort: Fields to sort the products that fit by, comma separated; `-price` for the dearest first.
+        person: A key of your own for who asks, such as a customer's number: what is kept can be removed by it.
         explain: Say of each match why it is where it is, and how long each stage took.
     """
 
@@ -43,4 +44,5 @@ class MatchOptions(TypedDict, total=False):
     fusion: Literal["calibrated", "minmax", "dbsf", "rrf", "words", "vector"] | None
     facets: Sequence[str] | None
     sort: Sequence[str] | None
+    person: str | None
     explain: bool | None

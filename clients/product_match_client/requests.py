@@ -168,6 +168,8 @@ def _parameter(option: OptionSpec, value: Any) -> ParameterValue:
         if not ids or not all(isinstance(id_, str) and id_.strip() for id_ in ids):
             raise InvalidRequestError(f"{option.name} must be product ids, none of them empty, got {value!r:.80}")
         return _json(ids, option.name)
+    if option.type is OptionType.TEXT and not (isinstance(value, str) and value.strip()):
+        raise InvalidRequestError(f"{option.name} must be a text that is not empty, got {value!r:.80}")
     if option.type is OptionType.JSON:
         return _json(value, option.name)
     if option.choices and value not in option.choices:

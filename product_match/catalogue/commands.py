@@ -15,6 +15,8 @@ reindex  encoder                            start to embed everything with anoth
 rollback                                    go back to the encoder before
 status                                      what the index is, how large, and what troubles it
 capabilities                                models, options with types and ranges, filters, limits
+
+and those of `event_commands`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from product_match.catalogue.arguments import Arguments
+from product_match.catalogue.event_commands import EVENT_OPERATIONS, EventAccess
 from product_match.catalogue.opening import Catalogue
 from product_match.contract import limits
 from product_match.contract.capabilities import capabilities
@@ -54,12 +57,13 @@ _SHOWN: Final = dict.fromkeys(
 _EXPORTED: Final = {**_SHOWN, "query_text": 1, "image_sha256": 1, "image_count": 1, "vectors": 1}
 
 
-def perform(catalogue: Catalogue, command: bytes) -> Result:
+def perform(catalogue: Catalogue, command: bytes, events: EventAccess) -> Result:
     """Perform one command.
 
     Args:
         catalogue: What to work on.
         command: A JSON object with `operation` and what this operation takes.
+        events: What commands about events work on.
 
     Returns:
         What goes back as JSON.
@@ -71,12 +75,13 @@ def perform(catalogue: Catalogue, command: bytes) -> Result:
     """
     given = _parse(command)
     name = given.pop("operation", None)
-    operation = OPERATIONS.get(name) if isinstance(name, str) else None
-    if operation is None:
-        raise InvalidRequestError(
-            f"command: `operation` is {name!r:.80}; known operations are {', '.join(OPERATIONS)}"
-        )
-    return operation(catalogue, Arguments(str(name), given))
+    arguments = Arguments(str(name), given)
+    if isinstance(name, str) and name in OPERATIONS:
+        return OPERATIONS[name](catalogue, arguments)
+    if isinstance(name, str) and name in EVENT_OPERATIONS:
+        return EVENT_OPERATIONS[name](events, arguments)
+    known = ", ".join((*OPERATIONS, *EVENT_OPERATIONS))
+    raise InvalidRequestError(f"command: `operation` is {name!r:.80}; known operations are {known}")
 
 
 def _parse(command: bytes) -> Result:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import orjson
 
 from product_match.catalogue.commands import perform
+from product_match.catalogue.event_commands import EventAccess
 from product_match.catalogue.opening import Catalogue
 from product_match.contract.errors import ProductMatchError
 from product_match.contract.models import COMMAND, RESULT
@@ -16,9 +17,9 @@ from product_match.triton.batches import Answer, BatchRequest, bytes_column
 class CatalogueService:
     """Performs commands; each is a batch of its own, such as 10,000 deletions."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        """Work on `catalogue`."""
-        self._catalogue = catalogue
+    def __init__(self, catalogue: Catalogue, events: EventAccess) -> None:
+        """Work on `catalogue`, and on `events` beside it."""
+        self._catalogue, self._events = catalogue, events
 
     def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
         """Perform the commands of all requests, in order."""
@@ -26,7 +27,8 @@ class CatalogueService:
 
     def _answer(self, request: BatchRequest) -> Answer:
         try:
-            results = [orjson.dumps(perform(self._catalogue, row)) for row in request.tensors[COMMAND.name][:, 0]]
+            commands = request.tensors[COMMAND.name][:, 0]
+            results = [orjson.dumps(perform(self._catalogue, row, self._events)) for row in commands]
         except ProductMatchError as error:
             return error
         return {RESULT.name: bytes_column(results)}

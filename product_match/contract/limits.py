@@ -73,6 +73,9 @@ MAX_PRODUCT_BYTES: Final = 1024 * 1024
 MAX_PRODUCT_ID_CHARACTERS: Final = 200
 """Characters of a product id."""
 
+MAX_TEXT_OPTION_CHARACTERS: Final = 200
+"""Characters of an option that is a text, such as the key of a person."""
+
 MAX_TOP_K: Final = 1000
 """Matches in one answer."""
 

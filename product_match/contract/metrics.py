@@ -179,6 +179,15 @@ CATALOGUE_READ: Final = MetricSpec(
     models=(models.CATALOGUE,),
 )
 
+EVENTS: Final = MetricSpec(
+    name="product_match_events_total",
+    kind=MetricKind.COUNTER,
+    meaning="Events of answers and errors: stored, told to the log as their store was away, or dropped as too many "
+    "waited.",
+    models=(models.IMAGE_PREPROCESS, models.TEXT_PREPROCESS, models.RETRIEVAL, models.FEEDBACK),
+    labels={"result": ("stored", "logged", "dropped")},
+)
+
 METRICS: Final = (
     ANSWERS,
     ANSWER_CONFIDENCE,
@@ -193,6 +202,7 @@ METRICS: Final = (
     INDEX_LAG,
     STORE_SIZE,
     CATALOGUE_READ,
+    EVENTS,
 )
 
 

@@ -20,6 +20,7 @@ class OptionType(enum.Enum):
     BOOLEAN = "boolean"
     NAMES = "names"
     IDS = "ids"
+    TEXT = "text"
     CHOICE = "choice"
     JSON = "json"
 
@@ -165,6 +166,12 @@ MATCH_OPTIONS: Final = (
         type=OptionType.NAMES,
         default="by score",
         meaning="Fields to sort the products that fit by, comma separated; `-price` for the dearest first.",
+    ),
+    OptionSpec(
+        name="person",
+        type=OptionType.TEXT,
+        default="none",
+        meaning="A key of your own for who asks, such as a customer's number: what is kept can be removed by it.",
     ),
     OptionSpec(
         name="explain",

@@ -1,7 +1,8 @@
-"""Where events and feedback are kept: two collections of a database of their own.
+"""Where events and feedback are kept: two collections of a database of their own, named after that of the products.
 
-    events    {_id, order, at, expires_at, type: "answer" | "error", ...}   as `match_events` makes them
-    feedback  {_id, order, at, expires_at, answer, product_id, rank, event, rating?, kind, outcome, encoder, person?}
+    products_events    {_id, order, at, expires_at, type: "answer" | "error", ...}, as `recording` makes them
+    products_feedback  {_id, order, at, expires_at, answer, product_id, rank, event, rating?, kind, outcome, encoder,
+                        person?}
 
 `order` sorts by time. MongoDB removes what has expired by a TTL index. nx-27017, the embedded store, has these too,
 but looks through the whole collection for them with every read; so there this module removes by `order` what has
@@ -53,7 +54,9 @@ class EventStore:
         """Use the database that the settings name."""
         database = client[settings.event_database]
         self._client = client
-        self._collections: Mapping[str, Collection[Document]] = {name: database[name] for name in COLLECTIONS}
+        self._collections: Mapping[str, Collection[Document]] = {
+            name: database[f"{settings.collection}_{name}"] for name in COLLECTIONS
+        }
         self._timeout_s = settings.store_timeout_s
         self._lifetime_s = settings.event_days * _DAY_S
         self._sweeps: bool | None = None

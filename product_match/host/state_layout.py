@@ -53,6 +53,11 @@ class StateLayout:
         return self.path / "feedback_keys.json"
 
     @property
+    def event_hash_key(self) -> Path:
+        """The key of the digests that events hold."""
+        return self.path / "event_hash_key"
+
+    @property
     def shared_memory_prefix(self) -> str:
         """Start of the names of this server's shared memory: no other directory's, no copy's, no container's."""
         status = self.path.stat()

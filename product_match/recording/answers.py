@@ -1,44 +1,100 @@
-"""Takes note of the answers of a batch."""
+"""Takes note of the answers of a batch: an event for each, and the token that its feedback comes back with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
 
 from product_match.events.ids import event_id
+from product_match.events.opening import open_writer
+from product_match.events.privacy import Privacy, privacy_of
+from product_match.events.writer import EventWriter
 from product_match.feedback.opening import open_signer
 from product_match.feedback.tokens import AnswerFacts, TokenSigner
 from product_match.retrieval.answers import Answered, Timings
 from product_match.retrieval.counting import kind_of
 from product_match.settings import ServingSettings
 
+MOST_RESULTS: Final = 100
+"""Matches of one answer that its event holds."""
+
+_OF_THEIR_OWN: Final = frozenset({"filter", "person"})
+"""Options that an event has a field of its own for."""
+
+_DIGITS: Final = 4
+
 
 class AnswerRecorder:
-    """Signs answers."""
+    """Signs answers, and hands an event of each to the writer."""
 
-    def __init__(self, signer: TokenSigner) -> None:
-        """Sign with `signer`."""
-        self._signer = signer
+    def __init__(self, privacy: Privacy, signer: TokenSigner | None, writer: EventWriter | None) -> None:
+        """Keep of a person what `privacy` allows; sign with `signer` and write with `writer`, where they are."""
+        self._privacy, self._signer, self._writer = privacy, signer, writer
 
-    def __call__(self, encoder: str, answered: Sequence[Answered], timings: Timings) -> list[str | None]:  # noqa: ARG002
-        """Return the token of each answer."""
-        return [self._token(encoder, one) for one in answered]
+    def __call__(self, encoder: str, answered: Sequence[Answered], timings: Timings) -> list[str | None]:
+        """Note the answers of a batch; return the token of each, None where answers are not signed."""
+        return [self._note(encoder, one, timings.milliseconds) for one in answered]
 
-    def _token(self, encoder: str, answered: Answered) -> str:
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _note(self, encoder: str, answered: Answered, milliseconds: Mapping[str, float]) -> str | None:
+        row = answered.row
+        person = str(row.options.get("person", ""))
         facts = AnswerFacts(
             answer_id=event_id(),
-            kind=kind_of(answered.row),
+            kind=kind_of(row),
             outcome=answered.outcome,
             encoder=encoder,
-            offset=answered.row.offset,
+            person=self._privacy.digest(person) if person else "",
+            offset=row.offset,
         )
+        if self._writer is not None:
+            self._writer.add(self._event(facts, answered, milliseconds))
+        if self._signer is None:
+            return None
         return self._signer.sign(facts, [match.product.product_id for match in answered.matches])
+
+    def _event(self, facts: AnswerFacts, answered: Answered, milliseconds: Mapping[str, float]) -> dict[str, Any]:
+        row = answered.row
+        repaired = row.words.repaired if row.words is not None else {}
+        event = {
+            "_id": facts.answer_id,
+            "order": facts.answer_id,
+            "type": "answer",
+            "query_id": row.query_id,
+            "kind": facts.kind,
+            "options": {name: value for name, value in row.options.items() if name not in _OF_THEIR_OWN},
+            **self._privacy.of_words(row.text, repaired),
+            "outcome": facts.outcome,
+            "results": [
+                {
+                    "id": match.product.product_id,
+                    "score": round(match.score, _DIGITS),
+                    "confidence": round(match.assessment.confidence, _DIGITS),
+                }
+                for match in answered.matches[:MOST_RESULTS]
+            ],
+            "milliseconds": dict(milliseconds),
+            "encoder": facts.encoder,
+        }
+        if row.filter is not None:
+            # As text: names of fields may hold what names of documents may not.
+            event["filter"] = orjson.dumps(row.options["filter"]).decode()
+        if facts.person:
+            event["person"] = facts.person
+        return event
 
 
 def open_recorder(settings: ServingSettings) -> AnswerRecorder | None:
     """Return what takes note of answers; None where nothing is noted.
 
     Raises:
-        ConfigError: The keys are wrong.
+        ConfigError: The keys or the URI are wrong.
     """
-    signer = open_signer(settings)
-    return None if signer is None else AnswerRecorder(signer)
+    signer, writer = open_signer(settings), open_writer(settings)
+    return None if signer is None and writer is None else AnswerRecorder(privacy_of(settings), signer, writer)

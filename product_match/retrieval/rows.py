@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -80,6 +80,7 @@ class RowQuery:
         examples: Products that it is like and unlike; None where it names none.
         offset: How many of the best matches are passed over.
         shape: How the answer is to be shaped; None where it is not.
+        options: What the request gave, by name.
     """
 
     query_id: str
@@ -97,6 +98,7 @@ class RowQuery:
     examples: Examples | None = None
     offset: int = 0
     shape: Shape | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def page_limit(self) -> int:
@@ -166,6 +168,7 @@ def read_row(request: BatchRequest, row: int, reader: QueryReader) -> RowQuery:
         min_confidence=options.get("min_confidence"),
         fusion=options.get("fusion", FUSIONS[0]),
         explain=options.get("explain", False),
+        options=options,
     )
 
 

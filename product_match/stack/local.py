@@ -28,7 +28,7 @@ from product_match.host.signals import StopSignals
 from product_match.settings import ServingSettings
 from product_match.stack import document_server as documents
 from product_match.stack import triton_server as triton
-from product_match.stack.serving import encoder_change_worker, serving_settings
+from product_match.stack.serving import encoder_change_worker, serving_settings, with_event_log
 from product_match.stack.settings import StackSettings
 from product_match.stack.state import Endpoints, StateDirectory
 from product_match.stack.supervision import ModelServer, RestartedProcess
@@ -231,8 +231,11 @@ class LocalStack:
         return worker
 
     def _serving(self, encoder_directory: Path, generation: str = "") -> ServingSettings:
-        threads = self.settings.encoder_threads
-        return serving_settings(self.state, encoder_directory, self._mongodb_port, threads, generation)
+        settings = self.settings
+        serving = serving_settings(
+            self.state, encoder_directory, self._mongodb_port, settings.encoder_threads, generation
+        )
+        return with_event_log(serving, settings.event_words, settings.event_uri)
 
     def _triton(self, runtime: triton.TritonRuntime, ports: dict[str, int], models: Path) -> ChildProcess:
         # Which generation it is stands in the models' own configurations, as it may change while Triton runs.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from product_match.contract.errors import ConfigError
 from product_match.host.state_layout import DEFAULT_STATE_DIRECTORY
+from product_match.settings import WordsKept
 from product_match.stack.supervision import RestartPolicy
 
 
@@ -26,6 +27,8 @@ class StackSettings:
         mongodb_port: The document store.
         encoder_threads: ONNX Runtime threads of each encoder; 0 lets it decide.
         observe: Whether the models tell what they do: metrics.
+        event_words: What events hold of words; None to keep no events.
+        event_uri: A MongoDB for events and feedback; empty for the document store.
         start_timeout_s: Longest wait until all of it is ready.
         stop_timeout_s: Longest wait for Triton's end before it is killed.
         restarts: How often the document store, or a model's process, may die.
@@ -42,6 +45,8 @@ class StackSettings:
     mongodb_port: int = 0
     encoder_threads: int = 0
     observe: bool = False
+    event_words: WordsKept | None = None
+    event_uri: str = ""
     start_timeout_s: float = 120.0
     stop_timeout_s: float = 8.0
     restarts: RestartPolicy = field(default_factory=RestartPolicy)

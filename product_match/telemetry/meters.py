@@ -45,6 +45,7 @@ PENDING_PRODUCTS: Final = _gauge(metrics.PENDING_PRODUCTS)
 INDEX_LAG: Final = _gauge(metrics.INDEX_LAG)
 STORE_SIZE: Final = _gauge(metrics.STORE_SIZE)
 CATALOGUE_READ: Final = _gauge(metrics.CATALOGUE_READ)
+EVENTS: Final = _counter(metrics.EVENTS)
 
 
 @contextmanager

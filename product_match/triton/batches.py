@@ -55,16 +55,31 @@ Handler = Callable[[Sequence[BatchRequest]], Sequence[Answer | Future[Answer]]]
 """Answers a batch; a future is answered when it has its result, and holds up no other request and no other batch."""
 
 
+FailureNotes = Callable[[str, ProductMatchError], None]
+"""Hears of each request that is refused or fails: what the client named it, and why."""
+
+
 class BatchServer:
     """Answers Triton batches of one model with a handler that sees only checked requests."""
 
     def __init__(
-        self, pb_utils: Any, spec: ModelSpec, handler: Handler, options: Sequence[OptionSpec] | None = ALL_OPTIONS
+        self,
+        pb_utils: Any,
+        spec: ModelSpec,
+        handler: Handler,
+        options: Sequence[OptionSpec] | None = ALL_OPTIONS,
+        failures: FailureNotes | None = None,
     ) -> None:
-        """Serve `spec` with `handler`; `options` None leaves parameters unread (encoders take none of their own).
+        """Serve `spec`; make it in the process that serves, before the first batch.
 
-        Make it in the process that serves, before the first batch.
+        Args:
+            pb_utils: Triton's module.
+            spec: The model.
+            handler: Answers its batches.
+            options: What its requests take; None leaves parameters unread (encoders take none of their own).
+            failures: Hears of requests that fail; None where nobody does.
         """
+        self._failures = failures
         self._pb_utils = pb_utils
         self._spec = spec
         self._handler = handler
@@ -107,13 +122,17 @@ class BatchServer:
 
     def _response_or_none(self, request: Any, answer: Answer | Future[Answer] | None) -> Any:
         """Return the response; None for what comes later, which is sent by whoever ends it."""
+        request_id = request.request_id()
         if not isinstance(answer, Future):
-            return self._response(answer)
+            return self._response(request_id, answer)
         sender = request.get_response_sender()
 
         def send(done: Future[Answer]) -> None:
             try:
-                sender.send(self._response(done.result()), flags=self._pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+                sender.send(
+                    self._response(request_id, done.result()),
+                    flags=self._pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL,
+                )
             except Exception:
                 # Whoever asked has gone, or so has Triton.
                 unforeseen(LOGGER, f"{self._spec.name}: a late answer could not be sent")
@@ -154,7 +173,7 @@ class BatchServer:
     def _unexpected(self, what: str) -> ProductMatchError:
         return ProductMatchError(f"{self._spec.name}: {unforeseen(LOGGER, f'{self._spec.name}: {what}')}")
 
-    def _response(self, answer: Answer | None) -> Any:
+    def _response(self, request_id: str, answer: Answer | None) -> Any:
         if isinstance(answer, dict):
             try:
                 tensors = [
@@ -165,6 +184,8 @@ class BatchServer:
                 answer = self._unexpected("an answer does not fit its declaration")
         error = answer if answer is not None else self._unexpected("a request has no answer")
         _FAILED[error.triton_code].inc()
+        if self._failures is not None:
+            self._failures(request_id, error)
         code = getattr(self._pb_utils.TritonError, error.triton_code)
         return self._pb_utils.InferenceResponse(output_tensors=[], error=self._pb_utils.TritonError(str(error), code))
 

@@ -22,7 +22,7 @@ def parse_parameters(text: str, options: Sequence[OptionSpec] = ALL_OPTIONS) -> 
         options: The options that the model takes.
 
     Returns:
-        The given options by name: int, float, bool, tuple of names or ids, one of the choices, or the decoded JSON.
+        The given options by name: int, float, bool, tuple of names or ids, text, a choice, or the decoded JSON.
 
     Raises:
         InvalidRequestError: An unknown parameter, or a value of the wrong type or out of range.
@@ -130,6 +130,15 @@ def _ids(option: OptionSpec, value: object) -> tuple[str, ...]:
     return ids
 
 
+def _text(option: OptionSpec, value: object) -> str:
+    most = limits.MAX_TEXT_OPTION_CHARACTERS
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # a number of a customer, say, that JSON or gRPC carries as one
+    if not isinstance(value, str) or not 1 <= len(value.strip()) <= most:
+        raise _wrong(option, f"a text of 1 to {most} characters", value)
+    return value.strip()
+
+
 def _choice(option: OptionSpec, value: object) -> str:
     if not isinstance(value, str) or value.strip().lower() not in option.choices:
         raise _wrong(option, f"one of {', '.join(option.choices)}", value)
@@ -155,6 +164,7 @@ _READERS = {
     OptionType.BOOLEAN: _boolean,
     OptionType.NAMES: _names,
     OptionType.IDS: _ids,
+    OptionType.TEXT: _text,
     OptionType.CHOICE: _choice,
     OptionType.JSON: _json,
 }

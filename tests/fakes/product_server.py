@@ -30,6 +30,7 @@ class ProductServer:
         busy: Times that `status` and `verify` are not answered.
         refuse: HTTP status and message by product id, for products that are not taken.
         feedback: What was said: token, product id and what, one for each request.
+        kept: Events and feedback that a page of one gives.
         confident: Whether answers have confidence, outcome and repairs.
         knows_fusion: Whether the option `fusion` is taken.
     """
@@ -45,6 +46,7 @@ class ProductServer:
         self.refuse: dict[str, tuple[int, str]] = {}
         self.waited: list[bool] = []
         self.feedback: list[tuple[str, ...]] = []
+        self.kept: dict[str, list[dict[str, Any]]] = {"events": [], "feedback": []}
         self.confident = False
         self.knows_fusion = True
         self.busy = 0
@@ -164,6 +166,17 @@ class ProductServer:
             "unknown": [],
             "left": left,
         }
+
+    def _events(self, collection: str, after: str, since: int, limit: int = 1) -> dict[str, Any]:
+        left = [event for event in self.kept[collection] if event["id"] > after]
+        return {"events": left[:limit], "next": left[0]["id"] if len(left) > limit else None}
+
+    def _forget(self, person: str) -> dict[str, Any]:
+        removed = {}
+        for name, events in self.kept.items():
+            stay = [event for event in events if event.get("person") != person]
+            removed[name], self.kept[name] = len(events) - len(stay), stay
+        return {"removed": removed}
 
     def _count(self, filter: dict[str, Any] | None = None) -> dict[str, Any]:  # noqa: A002
         return {"count": len(self._fitting(filter))}

@@ -126,6 +126,7 @@ _option_values = {
     OptionType.INTEGER: st.integers(0, 1100),
     OptionType.NUMBER: _numbers,
     OptionType.BOOLEAN: st.sampled_from([True, False, "true", "0", "yes"]),
+    OptionType.TEXT: st.sampled_from(["customer-7", "", "x" * 300, "\u00fc"]),
     OptionType.NAMES: st.sampled_from(["name", "name,price", "-", "a,,b"]),
     OptionType.JSON: _filters.map(json.dumps),
 }

@@ -6,7 +6,9 @@ import base64
 import json
 import re
 import stat
+import time
 import urllib.request
+import uuid
 
 import numpy as np
 import pytest
@@ -182,6 +184,37 @@ def test_an_answers_token_takes_feedback_once(server):
         server.infer("feedback", {**given, "product_id": [b"elsewhere"] * 2})
     keys = server.state_directory / "feedback_keys.json"
     assert stat.S_IMODE(keys.stat().st_mode) == 0o600
+
+
+def kept(server, **wanted):
+    """The events that fit, as soon as there is one; they are written behind the answers."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        (page,) = server.infer("catalogue", {"command": [b'{"operation": "events"}']})
+        fitting = [event for event in page["events"] if wanted.items() <= event.items()]
+        if fitting:
+            return fitting
+        time.sleep(0.05)
+    return []
+
+
+def test_answers_and_errors_are_events_and_a_person_can_be_removed(server):
+    name = uuid.uuid4().hex
+    query = {"query_text": [f"jacket {name}".encode()]}
+    (row,) = server.infer("product_match_text", query, top_k=2, person=name, filter='{"price": {"lt": 500}}')
+    (event,) = kept(server, words=f"jacket {name}")
+    assert [result["id"] for result in event["results"]] == ids(row)
+    assert (event["kind"], event["outcome"], event["encoder"]) == ("words", row["outcome"], row["encoder"])
+    assert (event["options"], json.loads(event["filter"])) == ({"top_k": 2}, {"price": {"lt": 500}})
+    with pytest.raises(InferenceServerException):
+        server.infer("product_match_text", query, top_k=0)
+    with pytest.raises(InferenceServerException):
+        server.infer("product_match_image", {"image_bytes": [b"junk"]})
+    assert kept(server, type="error", model="text_preprocess", code="INVALID_ARG")
+    assert kept(server, type="error", model="image_preprocess", code="INVALID_ARG")
+    command = json.dumps({"operation": "forget", "person": name}).encode()
+    (answer,) = server.infer("catalogue", {"command": [command]})
+    assert answer == {"removed": {"events": 1, "feedback": 0}}
 
 
 def test_every_declared_model_is_there_with_its_tensors(server):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,22 @@ def test_requests_of_several_rows_are_joined_and_split():
     first, second = serve([InferenceRequest(two), InferenceRequest(row(5, 6))])
     assert first.output_tensors()[0].as_numpy().tolist() == [[3], [7]]
     assert second.output_tensors()[0].as_numpy().tolist() == [[11]]
+
+
+def test_whoever_wants_to_know_hears_of_every_failure():
+    heard = []
+    late = Future()
+
+    def handler(requests):
+        return [{"total": np.zeros((1, 1), np.float32)}, UnavailableError("away"), {"total": np.zeros((2, 2))}, late]
+
+    server = BatchServer(pb_utils, SPEC, handler, failures=lambda name, error: heard.append((name, str(error))))
+    named = [InferenceRequest(row(1, 2), request_id=name) for name in ("fine", "away", "misfit", "late")]
+    server.execute([*named, InferenceRequest({}, request_id="empty")])
+    late.set_result(NotFoundError("gone"))
+    assert [name for name, _ in heard] == ["away", "misfit", "empty", "late"]
+    assert [heard[0][1], heard[3][1]] == ["away", "gone"]
+    assert heard[2][1] == "adder: input value is missing; send it"
 
 
 @pytest.mark.parametrize(

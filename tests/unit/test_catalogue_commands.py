@@ -27,6 +27,9 @@ from tests.fakes.catalogues import image_digest, points, product_write, unit_vec
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.qdrant_server import FakeQdrant
 
+NO_EVENTS = None
+"""None of these commands looks at them; tests/unit/test_event_commands.py has those that do."""
+
 
 @pytest.fixture(params=["edge", "server"])
 def both(request, catalogue_settings):
@@ -50,7 +53,7 @@ def catalogue(both):
 
 
 def do(catalogue, operation, **arguments):
-    answer = perform(catalogue, json.dumps({"operation": operation, **arguments}).encode())
+    answer = perform(catalogue, json.dumps({"operation": operation, **arguments}).encode(), NO_EVENTS)
     return json.loads(json.dumps(answer))
 
 
@@ -98,12 +101,12 @@ def found(both, number, **conditions):
 )
 def test_a_command_that_is_not_understood_is_refused_with_what_to_do(catalogue, command, words):
     with pytest.raises(InvalidRequestError, match=words):
-        perform(catalogue, command)
+        perform(catalogue, command, NO_EVENTS)
 
 
 def test_a_command_longer_than_the_limit_is_refused(catalogue):
     with pytest.raises(InvalidRequestError, match="the limit is 16,777,216; send several commands"):
-        perform(catalogue, b" " * (limits.MAX_COMMAND_BYTES + 1))
+        perform(catalogue, b" " * (limits.MAX_COMMAND_BYTES + 1), NO_EVENTS)
 
 
 def test_more_ids_than_the_limit_are_refused(catalogue):

@@ -117,6 +117,28 @@ def test_feedback_whose_receipt_is_not_understood_is_told(kind):
         Caller(kind, lambda request: [b"{}"])("feedback", token="t", product_id="1", event="click")
 
 
+def test_events_come_in_pages_and_a_person_is_forgotten(kind):
+    asked = []
+
+    def answer(request):
+        asked.append(json.loads(request.columns["command"][0]))
+        forgets = asked[-1]["operation"] == "forget"
+        return [
+            json.dumps({"removed": {"events": 2}} if forgets else {"events": [{"id": "1"}], "next": "n"}).encode()
+        ]
+
+    caller = Caller(kind, answer)
+    page = caller("events", "feedback", after="a", since=7.9, limit=5)
+    assert (page.events, page.next) == (({"id": "1"},), "n")
+    caller("events")
+    assert caller("forget_person", "customer-7") == {"events": 2}
+    assert asked == [
+        {"operation": "events", "collection": "feedback", "after": "a", "since": 7, "limit": 5},
+        {"operation": "events", "collection": "events", "after": "", "since": 0},
+        {"operation": "forget", "person": "customer-7"},
+    ]
+
+
 def test_a_catalogue_command_answers_an_object(kind):
     assert Caller(kind, lambda request: [b'{"count": 3}'])("catalogue", {"operation": "count"}) == {"count": 3}
 

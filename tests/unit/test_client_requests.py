@@ -224,6 +224,14 @@ def test_waiting_is_a_parameter():
     assert requests.index_request([ProductRow(product={"id": "1"})], wait=True).parameters == {"wait": True}
 
 
+def test_the_key_of_a_person_is_a_text():
+    assert requests.match_parameters({"person": "customer-7"}) == {"person": "customer-7"}
+    with pytest.raises(InvalidRequestError, match="person must be a text that is not empty, got ''"):
+        requests.match_parameters({"person": ""})
+    with pytest.raises(InvalidRequestError, match="person must be a text that is not empty, got 7"):
+        requests.match_parameters({"person": 7})
+
+
 @pytest.mark.parametrize("product", [{}, {"id": ""}, {"id": "1", "price": "cheap"}, {"id": "1", "x": float("nan")}])
 def test_a_product_that_cannot_be_is_refused_before_it_is_sent(product):
     with pytest.raises(InvalidRequestError, match="product"):

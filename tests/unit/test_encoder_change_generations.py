@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 
 import pytest
 
@@ -25,8 +26,14 @@ from product_match.encoder_change.requests import (
 )
 from product_match.host.json_files import read_json, write_json
 from product_match.repository.assembly import add_composing_models, entry_points, write_entry_point
-from product_match.settings import ServingSettings
-from product_match.stack.serving import encoder_change_worker, serving_settings
+from product_match.settings import ServingSettings, WordsKept
+from product_match.stack.serving import (
+    encoder_change_worker,
+    own_feedback_keys,
+    own_hash_key,
+    serving_settings,
+    with_event_log,
+)
 from product_match.stack.state import StateDirectory
 from product_match.triton.settings import model_settings
 from tests.fakes.encoders import encoder_spec
@@ -246,6 +253,28 @@ def test_a_models_parameters_go_before_the_environment(state):
     plain = model_settings({}, environment)
     assert plain == ServingSettings.from_environment(environment)
     assert plain.document_collection == "products"
+
+
+def test_keys_are_made_once_for_their_owner_alone(state):
+    first, again = (serving_settings(state, state.path, 1, 0) for _ in range(2))
+    assert (first.feedback_keys, first.event_hash_key) == (again.feedback_keys, again.event_hash_key)
+    assert len(first.event_hash_key.value) == 48
+    assert not first.event_log
+    for path in (state.feedback_keys, state.event_hash_key):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        path.unlink()
+        path.mkdir()
+    for made in (own_feedback_keys, own_hash_key):
+        with pytest.raises(ConfigError, match=r"cannot be read"):
+            made(state)
+
+
+def test_an_event_log_is_kept_where_it_is_asked_for(state):
+    settings = serving_settings(state, state.path, 1, 0)
+    assert with_event_log(settings, None, "") == settings
+    logged = with_event_log(settings, WordsKept.LEFT_OUT, "mongodb://elsewhere")
+    assert (logged.event_log, logged.event_words) == (True, WordsKept.LEFT_OUT)
+    assert logged.event_uri.value == "mongodb://elsewhere"
 
 
 def test_the_worker_is_told_the_models_and_triton_and_its_key_in_the_environment(state, tmp_path):

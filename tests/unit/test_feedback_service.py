@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from dataclasses import replace
 
 import pytest
@@ -30,11 +29,7 @@ def settings(catalogue_settings):
 @pytest.fixture
 def feedback(settings):
     opened = open_feedback(settings)
-    # nx-27017 has one set of collections, which all tests share.
-    held = opened.events._collections[FEEDBACK].database[f"feedback_{uuid.uuid4().hex}"]
-    opened.events._collections = {FEEDBACK: held}
     yield opened
-    held.drop()
     opened.close()
 
 
@@ -162,15 +157,12 @@ def test_a_store_that_is_away_is_told_and_nothing_else_fails(settings):
 
 def test_the_embedded_store_is_swept_by_the_time_of_the_event(settings):
     events = open_events(replace(settings, event_days=1.0))
-    held = events._collections[FEEDBACK].database[f"feedback_{uuid.uuid4().hex}"]
-    events._collections = {FEEDBACK: held}
     now = time.time()
     documents = [{"_id": str(age), "order": event_id(now - age * 3600), "event": "click"} for age in (0, 23, 25, 48)]
     events.record_feedback(documents)
     assert events.remove_expired() == 2
     assert [document["_id"] for document in events.page(FEEDBACK, "", 9)] == ["23", "0"]
     assert events.remove_expired() == 0
-    held.drop()
     events.close()
 
 

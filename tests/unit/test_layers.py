@@ -61,7 +61,7 @@ ARROWS = {
     "documents": {"contract", "settings", "telemetry"},
     "index": {"contract", "settings", "documents", "vectors", "words", "host", "telemetry"},
     "triton": {"contract", "settings", "host", "preprocessing", "encoding", "telemetry"},
-    "events": {"contract", "settings", "documents"},
+    "events": {"contract", "settings", "documents", "telemetry"},
     "feedback": {"contract", "settings", "events", "triton"},
     "recording": {"contract", "settings", "events", "feedback", "retrieval"},
     "retrieval": {"contract", "vectors", "index", "words", "statistics", "triton", "telemetry"},
@@ -73,6 +73,7 @@ ARROWS = {
     "catalogue": {
         *("contract", "settings", "documents", "index", "vectors", "words", "statistics", "encoder_change", "triton"),
         "telemetry",
+        "events",
     },
     "stack": {"contract", "settings", "host", "repository", "triton", "encoder_change", "feedback"},
     "container": {"contract", "settings", "host", "repository", "triton", "encoding"},

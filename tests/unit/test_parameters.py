@@ -83,7 +83,7 @@ def test_typed_values_and_strings_are_read_alike(given, expected):
         ({"like": "[1.5]"}, "none of them empty, got '[1.5]'"),
         ({"unlike": '["1042"'}, "unlike: expected product ids, comma separated, or a JSON list"),
         ({"like": ",".join(["x"] * 101)}, "like: 101 products, the limit is 100; name those that tell the most"),
-        ({"topk": 5}, "parameter `topk` is not known here; known are explain, fields, filter"),
+        ({"topk": 5}, "parameter `topk` is not known here; known are explain, facets, fields"),
     ],
 )
 def test_bad_values_say_what_was_expected_and_what_came(given, words):
@@ -124,3 +124,14 @@ def test_the_header_pattern_holds_every_option_and_nothing_else():
 def test_an_option_is_checked_when_it_is_declared(fields, words):
     with pytest.raises(ValueError, match=f"option new: {words}"):
         OptionSpec(name="new", default="none", meaning="New.", **fields)
+
+
+@pytest.mark.parametrize(("given", "read"), [("customer-7", "customer-7"), (" 4711 ", "4711"), (4711, "4711")])
+def test_a_text_is_read(given, read):
+    assert parse_parameters(json.dumps({"person": given})) == {"person": read}
+
+
+@pytest.mark.parametrize("given", ["", "  ", "x" * 201, True, 1.5, None, ["a"]])
+def test_what_is_no_text_is_refused(given):
+    with pytest.raises(InvalidRequestError, match="person: expected a text of 1 to 200 characters, got"):
+        parse_parameters(json.dumps({"person": given}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from product_match.contract.errors import ConfigError
-from product_match.settings import PREFIX, Secret, ServingSettings, redacted
+from product_match.settings import PREFIX, Secret, ServingSettings, WordsKept, redacted
 
 EMBEDDED = {
     "ENCODER_DIRECTORY": "/encoder",
@@ -25,6 +25,13 @@ def test_settings_survive_a_round_trip_through_the_environment():
     assert ServingSettings.from_environment(settings.to_environment()) == settings
     assert (settings.store_timeout_s, settings.encoder_threads, settings.collection) == (0.5, 2, "shop")
     assert settings.metrics_address == "triton:8002"
+
+
+def test_the_settings_of_the_event_log_survive_it_too():
+    settings = read(EVENT_LOG="on", EVENT_WORDS="hashed", EVENT_HASH_KEY="k", EVENT_DAYS="7", FEEDBACK_KEYS="{}")
+    assert ServingSettings.from_environment(settings.to_environment()) == settings
+    assert (settings.event_log, settings.event_words, settings.event_days) == (True, WordsKept.HASHED, 7.0)
+    assert read().event_log is read(EVENT_LOG="off").event_log is False
 
 
 def test_a_server_needs_no_directory():
@@ -48,6 +55,15 @@ def test_a_server_needs_no_directory():
         ({"ENCODER_THREADS": "-1"}, "PRODUCT_MATCH_ENCODER_THREADS must be 0 to 256, got -1"),
         ({"FEEDBACK_DAYS": "0"}, "PRODUCT_MATCH_FEEDBACK_DAYS must be above 0 and at most 3,650 days, got 0"),
         ({"EVENT_DAYS": "9999"}, "PRODUCT_MATCH_EVENT_DAYS must be above 0 and at most 3,650 days, got 9999"),
+        ({"EVENT_LOG": "yes"}, "PRODUCT_MATCH_EVENT_LOG must be `on` or `off`, got `yes`"),
+        (
+            {"EVENT_WORDS": "some"},
+            "PRODUCT_MATCH_EVENT_WORDS must be one of `kept`, `hashed`, `left_out`, got `some`",
+        ),
+        (
+            {"EVENT_LOG": "on", "EVENT_WORDS": "hashed"},
+            "EVENT_WORDS=hashed needs PRODUCT_MATCH_EVENT_HASH_KEY, or who has",
+        ),
         ({"METRICS_ADDRESS": "8002"}, "PRODUCT_MATCH_METRICS_ADDRESS must be host:port, got `8002`"),
         ({"METRICS_ADDRESS": "triton:0"}, "PRODUCT_MATCH_METRICS_ADDRESS must be host:port, got `triton:0`"),
     ],

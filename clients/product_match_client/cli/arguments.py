@@ -67,6 +67,7 @@ def add_options(parser: argparse._ActionsContainer, options: Sequence[OptionSpec
         OptionType.NUMBER: ("NUMBER", float),
         OptionType.NAMES: ("NAMES", names),
         OptionType.IDS: ("IDS", product_ids),
+        OptionType.TEXT: ("TEXT", str),
         OptionType.JSON: ("JSON", json_object),
     }
     for option in options:

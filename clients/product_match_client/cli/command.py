@@ -30,6 +30,7 @@ COMMANDS: Final = (
     "capabilities",
     "evaluate",
     "feedback",
+    "events",
     "verify",
     "rebuild",
     "reindex",

@@ -7,6 +7,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
+from product_match.catalogue.event_commands import open_event_access
 from product_match.catalogue.gauges import watch_catalogue
 from product_match.catalogue.opening import open_for_writing
 from product_match.catalogue.service import CatalogueService
@@ -28,7 +29,8 @@ class TritonPythonModel:
         settings = model_settings(args, os.environ)
         encoder = load_encoder(settings.encoder_directory)
         self._catalogue = open_for_writing(settings, encoder)
-        service = held_until_served(CatalogueService(self._catalogue), self._catalogue.gate)
+        self._events = open_event_access(settings)
+        service = held_until_served(CatalogueService(self._catalogue, self._events), self._catalogue.gate)
         self._server = BatchServer(pb_utils, composing_model(encoder, CATALOGUE), service, options=())
         self._gauges = watch_catalogue(self._catalogue, settings)
         self._metrics = publish_metrics(pb_utils, CATALOGUE, wanted=settings.observe)
@@ -42,3 +44,4 @@ class TritonPythonModel:
         self._gauges.close()
         self._metrics.close()
         self._catalogue.close()
+        self._events.close()

@@ -10,6 +10,7 @@ import triton_python_backend_utils as pb_utils
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import FEEDBACK, composing_model
 from product_match.feedback.opening import open_feedback
+from product_match.recording.failures import open_failures
 from product_match.triton.batches import BatchServer
 from product_match.triton.metrics import publish_metrics
 from product_match.triton.process import prepare_process
@@ -25,7 +26,8 @@ class TritonPythonModel:
         settings = model_settings(args, os.environ)
         spec = composing_model(load_encoder(settings.encoder_directory), FEEDBACK)
         self._feedback = open_feedback(settings)
-        self._server = BatchServer(pb_utils, spec, self._feedback.service, options=())
+        self._failures = open_failures(settings, FEEDBACK)
+        self._server = BatchServer(pb_utils, spec, self._feedback.service, (), self._failures)
         self._metrics = publish_metrics(pb_utils, FEEDBACK, wanted=settings.observe)
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -36,3 +38,4 @@ class TritonPythonModel:
         """Close the store."""
         self._metrics.close()
         self._feedback.close()
+        self._failures.close()

@@ -10,6 +10,7 @@ import triton_python_backend_utils as pb_utils
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import IMAGE_PREPROCESS, composing_model
 from product_match.preprocessing.images import ImagePreprocessor
+from product_match.recording.failures import open_failures
 from product_match.triton.admission import open_admission
 from product_match.triton.batches import BatchServer
 from product_match.triton.metrics import publish_metrics
@@ -28,7 +29,9 @@ class TritonPythonModel:
         encoder = load_encoder(settings.encoder_directory)
         self._preprocessor = ImagePreprocessor(encoder)
         service = ImagePreprocessService(encoder, self._preprocessor, open_admission(settings.metrics_address))
-        self._server = BatchServer(pb_utils, composing_model(encoder, IMAGE_PREPROCESS), service)
+        self._failures = open_failures(settings, IMAGE_PREPROCESS)
+        spec = composing_model(encoder, IMAGE_PREPROCESS)
+        self._server = BatchServer(pb_utils, spec, service, failures=self._failures)
         self._metrics = publish_metrics(pb_utils, IMAGE_PREPROCESS, wanted=settings.observe)
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -39,3 +42,4 @@ class TritonPythonModel:
         """End the decoding threads."""
         self._metrics.close()
         self._preprocessor.close()
+        self._failures.close()

@@ -12,6 +12,7 @@ from product_match.contract.encoder import load_encoder
 from product_match.contract.models import RETRIEVAL, composing_model
 from product_match.contract.options import MATCH_OPTIONS
 from product_match.recording.answers import open_recorder
+from product_match.recording.failures import open_failures
 from product_match.retrieval.service import RetrievalService
 from product_match.triton.batches import BatchServer
 from product_match.triton.metrics import publish_metrics
@@ -38,7 +39,9 @@ class TritonPythonModel:
             catalogue.language,
             self._recorder,
         )
-        self._server = BatchServer(pb_utils, composing_model(encoder, RETRIEVAL), service, MATCH_OPTIONS)
+        self._failures = open_failures(settings, RETRIEVAL)
+        spec = composing_model(encoder, RETRIEVAL)
+        self._server = BatchServer(pb_utils, spec, service, MATCH_OPTIONS, self._failures)
         self._metrics = publish_metrics(pb_utils, RETRIEVAL, wanted=settings.observe)
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -49,3 +52,6 @@ class TritonPythonModel:
         """Close the catalogue."""
         self._metrics.close()
         self._catalogue.close()
+        if self._recorder is not None:
+            self._recorder.close()
+        self._failures.close()

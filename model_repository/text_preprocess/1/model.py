@@ -10,6 +10,7 @@ import triton_python_backend_utils as pb_utils
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import TEXT_PREPROCESS, composing_model
 from product_match.preprocessing.texts import TextPreprocessor
+from product_match.recording.failures import open_failures
 from product_match.triton.admission import open_admission
 from product_match.triton.batches import BatchServer
 from product_match.triton.metrics import publish_metrics
@@ -28,7 +29,9 @@ class TritonPythonModel:
         encoder = load_encoder(settings.encoder_directory)
         preprocessor = TextPreprocessor(encoder, settings.encoder_directory)
         service = TextPreprocessService(preprocessor, open_admission(settings.metrics_address))
-        self._server = BatchServer(pb_utils, composing_model(encoder, TEXT_PREPROCESS), service)
+        self._failures = open_failures(settings, TEXT_PREPROCESS)
+        spec = composing_model(encoder, TEXT_PREPROCESS)
+        self._server = BatchServer(pb_utils, spec, service, failures=self._failures)
         self._metrics = publish_metrics(pb_utils, TEXT_PREPROCESS, wanted=settings.observe)
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -36,5 +39,6 @@ class TritonPythonModel:
         return self._server.execute(requests)
 
     def finalize(self) -> None:
-        """Tell what was counted last."""
+        """Tell what was counted last, and write what is left of the event log."""
         self._metrics.close()
+        self._failures.close()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from product_match.contract.errors import ConfigError
 from product_match.host.state_layout import DEFAULT_STATE_DIRECTORY
 from product_match_client.cli.arguments import add_command, whole_number
 from product_match_client.cli.output import Console
+
+WORDS_KEPT: Final = ("kept", "hashed", "left_out")
+"""What events hold of words; see `settings.WordsKept`."""
 
 
 def register(subparsers: Any) -> None:
@@ -74,7 +77,24 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
         help="ONNX Runtime threads of each encoder (default: as many as it chooses)",
     )
     parser.add_argument(
-        "--observe", action="store_true", help="have the models tell what they do: metrics (docs/operate.md)"
+        "--observe",
+        action="store_true",
+        help="have the models tell what they do: metrics (docs/operate.md), and an event log",
+    )
+    parser.add_argument(
+        "--event-log",
+        nargs="?",
+        const=WORDS_KEPT[0],
+        choices=WORDS_KEPT,
+        metavar="WORDS",
+        help=f"keep an event of each answer and error, with the words {', '.join(WORDS_KEPT)} "
+        f"(default: no events; alone, or with --observe: {WORDS_KEPT[0]})",
+    )
+    parser.add_argument(
+        "--event-uri",
+        default="",
+        metavar="URI",
+        help="a MongoDB for events and feedback (default: the document store of the state directory)",
     )
 
 
@@ -105,6 +125,7 @@ def open_stack(arguments: argparse.Namespace, console: Console) -> Any:
     try:
         from product_match.encoder_change.generations import read_generations
         from product_match.repository.shipped import shipped_adapters, shipped_encoder
+        from product_match.settings import WordsKept
         from product_match.stack.local import LocalStack
         from product_match.stack.settings import StackSettings
     except ModuleNotFoundError as error:
@@ -112,6 +133,7 @@ def open_stack(arguments: argparse.Namespace, console: Console) -> Any:
             f"the local stack needs more than the client ({error}); install it with "
             '`pip install "product-match[embedded]"`'
         ) from error
+    words_kept = arguments.event_log or (WORDS_KEPT[0] if arguments.observe else None)
     current = read_generations(arguments.state_dir).current
     kept = current.directory if current is not None else None
     settings = StackSettings(
@@ -125,5 +147,7 @@ def open_stack(arguments: argparse.Namespace, console: Console) -> Any:
         mongodb_port=arguments.mongodb_port,
         encoder_threads=arguments.encoder_threads,
         observe=arguments.observe,
+        event_words=WordsKept(words_kept) if words_kept else None,
+        event_uri=arguments.event_uri,
     )
     return LocalStack(settings, progress=console.note)
