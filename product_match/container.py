@@ -79,7 +79,7 @@ class ProductionServer:
         own = [
             Flag(name="model-control-mode", value="none"),
             Flag(name="strict-readiness", value=True),
-            Flag(name="metrics-config", value="summary_latencies=true"),
+            flags.LATENCY_QUANTILES,
         ]
         if self.gpu:
             # Where the pool runs out, Triton falls back to pinned memory, and Python models get empty tensors.

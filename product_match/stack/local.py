@@ -253,6 +253,7 @@ class LocalStack:
             shared_memory_prefix=self.state.shared_memory_prefix,
             memory=Memory(shared_memory_step=platforms.shared_memory_step(platforms.free_shared_memory())),
             admin_key=self._admin_key,
+            observe=self.settings.observe,
         )
         return ChildProcess(
             name="Triton",

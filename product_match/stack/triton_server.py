@@ -111,6 +111,7 @@ class TritonSettings:
         memory: What Triton may take.
         exit_timeout_s: Longest wait for requests in flight at the end.
         load_threads: Models that load at the same time.
+        observe: Whether Triton's metrics have quantiles of latency, as in production.
     """
 
     model_repository: Path
@@ -121,6 +122,7 @@ class TritonSettings:
     memory: Memory = field(default_factory=Memory)
     exit_timeout_s: int = 5
     load_threads: int = 8
+    observe: bool = False
 
 
 def command_line(runtime: TritonRuntime, settings: TritonSettings) -> list[str]:
@@ -145,6 +147,8 @@ def command_line(runtime: TritonRuntime, settings: TritonSettings) -> list[str]:
         Flag(name="allow-gpu-metrics", value=False),
         Flag(name="pinned-memory-pool-byte-size", value=0),
     ]
+    if settings.observe:
+        own.append(flags.LATENCY_QUANTILES)
     return [str(runtime.binary), *flags.arguments([*common, *own], flags.EMBEDDED_VERSION)]
 
 

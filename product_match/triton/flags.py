@@ -52,6 +52,9 @@ class Flag:
         return f"--{self.name}={value}"
 
 
+LATENCY_QUANTILES: Final = Flag(name="metrics-config", value="summary_latencies=true")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ListenAddress:
     """Where Triton listens.

@@ -13,16 +13,17 @@ from product_match.contract.metrics import METRICS, MetricKind, metrics_of
 from product_match.contract.models import composing_models
 from product_match.host.polling import wait_until
 from product_match.triton.metrics import PERIOD_S
+from tests.fakes.deployed_queries import fits, queries, selectors
 from tests.fakes.encoders import encoder_spec
 from tests.integration.conftest import PRODUCTS, SAMPLE, sample_products
 
 pytestmark = pytest.mark.triton
 
 
-def scrape(server):
+def scrape(server, prefix="product_match_"):
     """The series of our own, by name and labels."""
     with urllib.request.urlopen(f"http://{server.metrics}/metrics", timeout=10) as answer:
-        lines = re.findall(r"^(product_match_\w+)\{(.*)\} (\S+)$", answer.read().decode(), re.MULTILINE)
+        lines = re.findall(rf"^({prefix}\w+)(?:\{{(.*)\}})? (\S+)$", answer.read().decode(), re.MULTILINE)
     return {(name, frozenset(re.findall(r'(\w+)="([^"]*)"', labels))): float(value) for name, labels, value in lines}
 
 
@@ -149,3 +150,13 @@ def test_histograms_never_fall_from_bucket_to_bucket(after):
         for row in rows.values():
             counts = [row[bound] for bound in sorted(row)]
             assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize("promql", [pytest.param(promql, id=name) for name, promql in queries()])
+def test_what_dashboards_and_alerts_ask_for_is_there(server, after, promql):
+    there = after | scrape(server, "nv_")
+    for selector in selectors(promql):
+        # Prometheus makes `up` itself.
+        assert selector.name == "up" or any(
+            name == selector.name and fits(selector, dict(labels)) for name, labels in there
+        ), f"nothing fits {selector}"

@@ -23,6 +23,7 @@ DOCKERFILE = PROJECT / "Dockerfile.triton"
 SECRETS = {"MONGODB_ROOT_PASSWORD", "MONGODB_PASSWORD", "QDRANT_API_KEY"}
 SERVING = {"triton", "triton-cpu"}
 STORES = {"qdrant", "mongodb"}
+OBSERVING = {"prometheus", "grafana"}
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +84,8 @@ def test_triton_waits_for_its_engines_and_for_healthy_stores(compose):
 
 def test_what_keeps_running_is_watched_bounded_and_restarted(compose):
     services = compose["services"]
-    assert services.keys() == SERVING | STORES | {"engines"}
-    for name in SERVING | STORES:
+    assert services.keys() == SERVING | STORES | OBSERVING | {"engines"}
+    for name in SERVING | STORES | OBSERVING:
         assert {"test", "interval", "timeout", "retries", "start_period"} <= services[name]["healthcheck"].keys()
         assert services[name]["restart"] == "unless-stopped"
         assert services[name]["deploy"]["resources"]["limits"]["memory"]
@@ -106,6 +107,8 @@ def test_ports_are_published_on_loopback_unless_asked_otherwise_and_stores_publi
         ]
         assert with_values(ports[0], {"BIND_ADDRESS": "10.0.0.5", "HTTP_PORT": "80"}) == "10.0.0.5:80:8000"
     assert example["BIND_ADDRESS"] == "127.0.0.1"
+    for name, port in (("prometheus", 9090), ("grafana", 3000)):
+        assert [with_values(each, {}) for each in compose["services"][name]["ports"]] == [f"127.0.0.1:{port}:{port}"]
     for name in STORES | {"engines"}:
         assert "ports" not in compose["services"][name]
     assert compose["networks"]["stores"]["internal"] is True
@@ -124,6 +127,8 @@ def test_only_the_gpu_profile_asks_for_a_gpu(compose):
         "triton-cpu": ["cpu"],
         "qdrant": None,
         "mongodb": None,
+        "prometheus": ["observe"],
+        "grafana": ["observe"],
     }
 
 
