@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from product_match.contract.errors import StackError
 from product_match.host import logs
@@ -30,7 +30,10 @@ class ChildProcess:
     death of the parent.
     """
 
-    def __init__(self, *, name: str, command: Sequence[str], environment: Mapping[str, str], log_file: Path) -> None:
+    def __init__(
+        self, *, name: str, command: Sequence[str], environment: Mapping[str, str], log_file: Path | None = None
+    ) -> None:
+        """Describe a process; without a log file it writes where this one does, as in a container."""
         self.name = name
         self.log_file = log_file
         self._command = tuple(command)
@@ -63,22 +66,20 @@ class ChildProcess:
         """
         self.stop(grace_s=0.0)
         try:
-            if self.log_file.exists():
-                self.log_file.replace(self.log_file.with_name(self.log_file.name + ".1"))
-            with self.log_file.open("wb") as log:
+            with self._open_log() as log:
                 # A session of its own keeps the terminal's Ctrl-C away: the parent stops its children in order.
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), *self._command],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
-                    stderr=subprocess.STDOUT,
+                    stderr=subprocess.STDOUT if log else None,
                     env=self._environment,
                     pass_fds=tuple(inherit),
                     start_new_session=True,
                 )
         except OSError as error:
             raise StackError(f"{self.name} cannot be started: {error}; see whether the disk is full") from error
-        logger.info("%s started, process %s, log %s", self.name, self._process.pid, self.log_file)
+        logger.info("%s started, process %s, log %s", self.name, self._process.pid, self.log_file or "here")
 
     def stop(self, grace_s: float) -> None:
         """End the process: SIGTERM, then SIGKILL to it and all that it started once `grace_s` seconds have passed."""
@@ -98,7 +99,18 @@ class ChildProcess:
         """Say how the process ended, with its log's name and last lines."""
         status = self.exit_status
         how = f"signal {signal.Signals(-status).name}" if status is not None and status < 0 else f"exit code {status}"
-        return f"{self.name} ended with {how}; {logs.describe(self.log_file)}"
+        return f"{self.name} ended with {how}; {self.describe_log()}"
+
+    def describe_log(self) -> str:
+        """Name the log, with its last lines where it is a file."""
+        return logs.describe(self.log_file) if self.log_file is not None else "its log is above"
+
+    def _open_log(self) -> contextlib.AbstractContextManager[IO[bytes] | None]:
+        if self.log_file is None:
+            return contextlib.nullcontext()
+        if self.log_file.exists():
+            self.log_file.replace(self.log_file.with_name(self.log_file.name + ".1"))
+        return self.log_file.open("wb")
 
 
 def read_process(pid: int, file: str, proc: Path = PROC) -> str:
@@ -129,6 +141,11 @@ def process_alive(pid: int) -> bool:
     """Say whether a process with this id exists and is not a zombie."""
     fields = status_fields(pid)
     return bool(fields) and fields[0] not in ("Z", "X")
+
+
+def process_held(pid: int) -> bool:
+    """Say whether a process is stopped (SIGSTOP), or by a debugger."""
+    return status_fields(pid)[:1] in (["T"], ["t"])
 
 
 def children_of(pid: int) -> dict[int, list[str]]:

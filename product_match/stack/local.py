@@ -21,17 +21,18 @@ from product_match.encoder_change.generations import (
 from product_match.encoder_change.models import assemble_models
 from product_match.encoder_change.requests import forget_change
 from product_match.encoder_change.supervision import WORKER, EncoderChangeHooks, EncoderChanges
-from product_match.host import logs, platforms
+from product_match.host import platforms
 from product_match.host.ports import LOOPBACK, PortRequest, choose_ports
 from product_match.host.processes import ChildProcess
 from product_match.host.signals import StopSignals
+from product_match.host.supervision import ModelServer, RestartedProcess
 from product_match.settings import ServingSettings
 from product_match.stack import document_server as documents
 from product_match.stack import triton_server as triton
 from product_match.stack.serving import encoder_change_worker, serving_settings, with_event_log
 from product_match.stack.settings import StackSettings
 from product_match.stack.state import Endpoints, StateDirectory
-from product_match.stack.supervision import ModelServer, RestartedProcess
+from product_match.triton import health
 from product_match.triton.flags import ListenAddress, Memory
 
 logger = logging.getLogger(__name__)
@@ -147,10 +148,10 @@ class LocalStack:
             child.start(inherit=[self.state.lock_descriptor])
         self._wait_until_ready(waiting)
         serve_generation(self.state.path, generation)
-        self._watch(store, server, waiting[server])
+        self._watch(store, server, ports)
         self.state.announce(self._endpoints)
 
-    def _watch(self, store: ChildProcess, server: ChildProcess, server_ready: Callable[[], bool]) -> None:
+    def _watch(self, store: ChildProcess, server: ChildProcess, ports: dict[str, int]) -> None:
         def restart_store() -> None:
             documents.prepare(self.state.documents)
             store.start(inherit=[self.state.lock_descriptor])
@@ -171,7 +172,7 @@ class LocalStack:
         encoder_changes = EncoderChanges(self.state.path, hooks)
         models = ModelServer(
             child=server,
-            is_ready=server_ready,
+            signs=health.signs(f"{LOOPBACK}:{ports['http']}", f"{LOOPBACK}:{ports['metrics']}"),
             restart=restart_server,
             policy=policy,
             start_timeout_s=self.settings.start_timeout_s,
@@ -278,7 +279,6 @@ class LocalStack:
             if pending and time.monotonic() - started > self.settings.start_timeout_s:
                 late = next(iter(pending))
                 raise StackError(
-                    f"{late.name} was not ready after {self.settings.start_timeout_s:g} s; "
-                    f"{logs.describe(late.log_file)}"
+                    f"{late.name} was not ready after {self.settings.start_timeout_s:g} s; {late.describe_log()}"
                 )
             time.sleep(_POLL_S)

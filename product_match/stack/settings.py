@@ -7,8 +7,8 @@ from pathlib import Path
 
 from product_match.contract.errors import ConfigError
 from product_match.host.state_layout import DEFAULT_STATE_DIRECTORY
+from product_match.host.supervision import RestartPolicy
 from product_match.settings import WordsKept
-from product_match.stack.supervision import RestartPolicy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,12 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from product_match.contract.errors import PlatformError
 from product_match.host import platforms
 from product_match.host.ports import LOOPBACK
-from product_match.triton import flags
+from product_match.triton import flags, health
 from product_match.triton.flags import Flag, ListenAddress, Memory
 
 
@@ -182,13 +181,6 @@ def process_environment(
     return environment
 
 
-def ready(port: int, timeout_s: float = 1.0) -> bool:
+def ready(port: int) -> bool:
     """Say whether Triton answers on this port and every model is ready."""
-    connection = HTTPConnection(LOOPBACK, port, timeout=timeout_s)
-    try:
-        connection.request("GET", "/v2/health/ready")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
+    return health.ready(f"{LOOPBACK}:{port}")

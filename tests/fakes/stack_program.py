@@ -15,10 +15,10 @@ from pathlib import Path
 
 from product_match.contract.errors import ProductMatchError
 from product_match.host.processes import children_of, model_of
+from product_match.host.supervision import RestartPolicy
 from product_match.stack.local import LocalStack
 from product_match.stack.settings import StackSettings
 from product_match.stack.state import StateDirectory
-from product_match.stack.supervision import RestartPolicy
 
 MODELS = Path(__file__).with_name("stack_models")
 ROOT = Path(__file__).parents[2]

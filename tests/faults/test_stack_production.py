@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
-import time
+import sys
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import tritonclient.http as http_client
@@ -16,16 +19,15 @@ from pymongo import MongoClient
 
 from ensemble_builder.plans import ONNX_FILES, plan_name
 from ensemble_builder.repository import assemble_production
-from product_match.container import ProductionServer
 from product_match.contract.encoder import load_encoder
 from product_match.contract.products import product_words
+from product_match.host.polling import wait_until
 from product_match.host.ports import LOOPBACK, PortRequest, choose_ports
-from product_match.host.processes import ChildProcess
-from product_match.repository.assembly import assemble_repository
+from product_match.host.processes import children_of, model_of
 from product_match.settings import Secret, ServingSettings, VectorIndexKind
 from product_match.stack import triton_server as triton
 from product_match.triton import flags
-from product_match.triton.flags import Flag, ListenAddress
+from product_match.triton.flags import ADMIN_KEY_VARIABLE, Flag
 from tests.fakes.live_server import PROJECT, LiveServer
 from tests.fakes.qdrant_server import FakeQdrant
 
@@ -41,23 +43,58 @@ def qdrant():
         yield server
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, document_server, qdrant):
-    """Triton started as in the container, but for where its own files are and what this version does not know."""
-    place = tmp_path_factory.mktemp("production")
+def triton_of_this_machine(place):
+    """Write a `tritonserver` that is the embedded one, without the flags that it is too old for."""
     runtime = triton.locate_runtime()
-    ports = choose_ports(
-        {name: PortRequest(port=0, purpose=name, option=name) for name in ("http", "grpc", "metrics")}
+    backends = triton.build_backends(runtime, place / "backends")
+    own = [
+        Flag(name="backend-directory", value=backends),
+        Flag(name="cache-directory", value=runtime.caches),
+        # Production's models are not loaded and unloaded, so the container needs none.
+        Flag(name="backend-config", value=f"python,shm-region-prefix-name=production_{os.getpid()}_"),
+    ]
+    program = place / "bin" / "tritonserver"
+    program.parent.mkdir()
+    program.write_text(
+        f"""#!{sys.executable}
+import os, sys
+unknown = ("--http-max-input-size=", "--allow-client-shm=")
+given = [argument for argument in sys.argv[1:] if not argument.startswith(unknown)]
+os.execv({str(runtime.binary)!r}, [{str(runtime.binary)!r}, *given, *{[str(flag) for flag in own]!r}])
+"""
     )
-    assemble_repository(PROJECT / "model_repository", load_encoder(ENCODER), place / "models")
-    production = ProductionServer(
-        model_repository=place / "models",
-        listener=ListenAddress(
-            address=LOOPBACK, http_port=ports["http"], grpc_port=ports["grpc"], metrics_port=ports["metrics"]
-        ),
-        gpu=False,
-        admin_key=ADMIN_KEY,
-    )
+    program.chmod(0o755)
+    return runtime, program.parent
+
+
+@dataclass
+class Container:
+    """The entry point as a process, with its stores."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    health: str
+
+    def ask(self, path):
+        try:
+            with urllib.request.urlopen(f"http://{self.health}{path}", timeout=10) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def models(self):
+        (server,) = children_of(self.process.pid)
+        return {model_of(command): pid for pid, command in children_of(server).items()}
+
+
+@pytest.fixture(scope="module")
+def container(tmp_path_factory, document_server, qdrant):
+    """The container's entry point, with the Triton of this machine in place of the image's."""
+    place = tmp_path_factory.mktemp("production")
+    runtime, programs = triton_of_this_machine(place)
+    names = ("http", "grpc", "metrics", "health")
+    ports = choose_ports({name: PortRequest(port=0, purpose=name, option=name) for name in names})
     settings = ServingSettings(
         encoder_directory=ENCODER,
         mongodb_uri=Secret(document_server.uri),
@@ -65,34 +102,34 @@ def server(tmp_path_factory, document_server, qdrant):
         vector_index=VectorIndexKind.SERVER,
         qdrant_url=qdrant.address,
         qdrant_api_key=Secret("qdrant-key"),
+        store_timeout_s=2.0,
     )
-    here = [
-        Flag(name="backend-directory", value=triton.build_backends(runtime, place / "backends")),
-        Flag(name="cache-directory", value=runtime.caches),
-    ]
-    child = ChildProcess(
-        name="Triton",
-        command=[
-            *production.command_line(str(runtime.binary), flags.EMBEDDED_VERSION),
-            *flags.arguments(here, flags.EMBEDDED_VERSION),
-        ],
-        environment=triton.process_environment(runtime, os.environ, settings.to_environment()),
-        log_file=place / "triton.log",
-    )
-    child.start()
+    environment = triton.process_environment(runtime, os.environ, settings.to_environment())
+    environment |= {"PATH": f"{programs}:{environment['PATH']}", ADMIN_KEY_VARIABLE: ADMIN_KEY}
+    options = [f"--{name}-port={port}" for name, port in ports.items()]
+    command = [sys.executable, "-m", "product_match.container", "--cpu", f"--address={LOOPBACK}", *options]
+    with (place / "log").open("wb") as log:
+        process = subprocess.Popen([*command, "--store-away=0.5"], env=environment, stdout=log, stderr=log)
+    started = Container(process=process, log=place / "log", health=f"{LOOPBACK}:{ports['health']}")
     try:
-        while not triton.ready(ports["http"]):
-            assert child.running, child.describe_end()
-            time.sleep(0.05)
-        yield LiveServer(
+        assert wait_until(lambda: process.poll() is not None or triton.ready(ports["http"]), 60.0)
+        assert process.poll() is None, started.log.read_text()
+        started.server = LiveServer(
             process=None,
             state_directory=place,
             endpoints={name: f"{LOOPBACK}:{port}" for name, port in ports.items()},
         )
+        yield started
     finally:
-        child.stop(10.0)
+        process.terminate()
+        process.wait(60)
         with MongoClient(document_server.uri) as client:
             client.drop_database(settings.mongodb_database)
+
+
+@pytest.fixture
+def server(container):
+    return container.server
 
 
 def test_products_indexed_through_triton_are_found_in_the_servers_stores(server, qdrant):
@@ -135,6 +172,26 @@ def test_metrics_tell_latencies_by_quantile(server):
         assert client.is_server_ready()
     with urllib.request.urlopen(f"http://{server.endpoints['metrics']}/metrics", timeout=10) as response:
         assert b'nv_inference_request_summary_us{model="retrieval"' in response.read()
+
+
+def test_a_store_that_is_away_is_told_on_readiness_and_touches_life_not(container, qdrant):
+    assert wait_until(lambda: container.ask("/ready") == (200, {"ready": True}), 20.0)
+    qdrant.stop()
+    try:
+        assert wait_until(lambda: container.ask("/ready")[0] == 503, 20.0)
+        (reason,) = container.ask("/ready")[1]["reasons"]
+        assert reason.startswith("vector index is away for ")
+        assert container.ask("/live") == (200, {"live": True})
+    finally:
+        qdrant.start()
+    assert wait_until(lambda: container.ask("/ready")[0] == 200, 20.0)
+
+
+def test_a_model_that_dies_ends_the_container_with_a_code_and_says_why(container):
+    os.kill(container.models()["retrieval"], signal.SIGKILL)
+    assert container.process.wait(60) == 70
+    last = container.log.read_text().rstrip().splitlines()[-1]
+    assert last.startswith("ERROR it died 1 times within 120 s and is not started again: the process of the model ")
 
 
 def test_triton_takes_the_configurations_of_engines_and_misses_their_backend_alone(tmp_path):

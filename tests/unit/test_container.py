@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import pytest
 
-from product_match import container as production
+from product_match.container import engines, triton_command
+from product_match.container import entry as production
 from product_match.contract.errors import ConfigError, PlatformError
 from product_match.host import platforms
 from product_match.settings import ServingSettings
@@ -27,7 +27,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "tritonserver").touch(mode=0o755)
     monkeypatch.setattr(production, "ASSEMBLED", tmp_path / "assembled")
-    monkeypatch.setattr(production, "check_engines", lambda directory: None)
+    monkeypatch.setattr(engines, "check_engines", lambda directory: None)
     return tmp_path
 
 
@@ -43,17 +43,21 @@ def environment(place):
     }
 
 
-def become(place, environment, *argv):
-    commands = []
+def command(place, environment, *argv):
+    """Triton's command line."""
     argv = argv or ("--model-repository", str(place / "encoder" / "model_repository"))
-    code = production.main(argv, environment, lambda binary, command: commands.append((binary, command)))
-    assert code == 1
-    return commands
+    return production.prepare(production._parser().parse_args(argv), environment).command
 
 
-def test_it_becomes_triton_with_the_flags_of_its_version(place, environment):
-    ((binary, command),) = become(place, environment)
-    assert binary == command[0] == str(place / "bin" / "tritonserver")
+def refused(place, environment, *argv):
+    """The exit code of a start that comes to nothing."""
+    argv = argv or ("--model-repository", str(place / "encoder" / "model_repository"))
+    return production.main(argv, environment)
+
+
+def test_it_runs_triton_with_the_flags_of_its_version(place, environment):
+    given = command(place, environment)
+    assert given[0] == str(place / "bin" / "tritonserver")
     for flag in (
         f"--model-repository={place}/encoder/model_repository",
         "--http-address=0.0.0.0",
@@ -66,8 +70,8 @@ def test_it_becomes_triton_with_the_flags_of_its_version(place, environment):
         "--metrics-config=summary_latencies=true",
         "--cuda-memory-pool-byte-size=0:268435456",
     ):
-        assert flag in command
-    assert "--allow-gpu-metrics=false" not in command
+        assert flag in given
+    assert "--allow-gpu-metrics=false" not in given
 
 
 def test_flags_of_a_newer_triton_are_left_out_for_an_older_one():
@@ -78,19 +82,19 @@ def test_flags_of_a_newer_triton_are_left_out_for_an_older_one():
 
 
 def test_without_a_gpu_the_repository_is_assembled_from_the_installed_adapters(place, environment):
-    ((_, command),) = become(place, environment, "--cpu", "--http-port", "9000")
-    assert f"--model-repository={place}/assembled" in command
-    assert "--allow-gpu-metrics=false" in command
-    assert "--http-port=9000" in command
+    given = command(place, environment, "--cpu", "--http-port", "9000")
+    assert f"--model-repository={place}/assembled" in given
+    assert "--allow-gpu-metrics=false" in given
+    assert "--http-port=9000" in given
     assert (place / "assembled" / "image_encoder" / "1" / "model.py").is_file()
 
 
 def test_the_key_is_the_given_one_or_nobodys_and_passwords_stay_out_of_the_log(place, environment, caplog):
     caplog.set_level("INFO")
-    ((_, given),) = become(place, {**environment, "TRITON_ADMIN_KEY": "open-sesame"})
+    given = command(place, {**environment, "TRITON_ADMIN_KEY": "open-sesame"})
     assert f"--http-restricted-api={','.join(flags.RESTRICTED_APIS)}:product-match-admin=open-sesame" in given
     first, second = (
-        next(flag for flag in become(place, environment)[0][1] if flag.startswith("--grpc-restricted-protocol="))
+        next(flag for flag in command(place, environment) if flag.startswith("--grpc-restricted-protocol="))
         for _ in range(2)
     )
     assert first != second
@@ -108,17 +112,25 @@ def test_the_key_is_the_given_one_or_nobodys_and_passwords_stay_out_of_the_log(p
             {"TRITON_SERVER_VERSION": "2.51.0"},
             "Triton 2.51.0 is too old for production, 2.69 (26.05) or later is needed",
         ),
+        (
+            {
+                "PRODUCT_MATCH_VECTOR_INDEX": "edge",
+                "PRODUCT_MATCH_INDEX_DIRECTORY": "/i",
+                "PRODUCT_MATCH_OWNER_SOCKET": "/s",
+            },
+            "production keeps vectors in a Qdrant server: set PRODUCT_MATCH_VECTOR_INDEX=server",
+        ),
         ({"PATH": "/nowhere"}, "tritonserver is not on PATH; run this inside the image of Dockerfile.triton"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_sentence(place, environment, caplog, variables, words):
-    assert become(place, {**environment, **variables}) == []
+    assert refused(place, {**environment, **variables}) == 1
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert words in record.getMessage()
 
 
 def test_a_directory_without_models_is_refused(place, environment, caplog):
-    assert become(place, environment, "--model-repository", str(place / "bin")) == []
+    assert refused(place, environment, "--model-repository", str(place / "bin")) == 1
     assert (
         "bin is not a model repository; make one with `ensemble-builder engines` on the GPU that serves"
         in caplog.text
@@ -127,7 +139,7 @@ def test_a_directory_without_models_is_refused(place, environment, caplog):
 
 def test_too_little_shared_memory_is_told(place, environment, caplog, monkeypatch):
     monkeypatch.setattr(platforms, "free_shared_memory", lambda: 1024)
-    assert become(place, environment) == []
+    assert refused(place, environment) == 1
     assert "docker run --shm-size=256m" in caplog.text
 
 
@@ -139,40 +151,40 @@ def test_one_of_the_two_repositories_must_be_given(capsys):
 
 
 def test_the_version_of_an_image_that_does_not_tell_is_taken_for_the_least():
-    assert production.triton_version({}) == flags.LEAST_PRODUCTION_VERSION
-    assert production.triton_version({"TRITON_SERVER_VERSION": "2.70.0"}) == (2, 70)
+    assert triton_command.triton_version({}) == flags.LEAST_PRODUCTION_VERSION
+    assert triton_command.triton_version({"TRITON_SERVER_VERSION": "2.70.0"}) == (2, 70)
     with pytest.raises(PlatformError, match="set TRITON_TAG to a newer image"):
-        production.triton_version({"TRITON_SERVER_VERSION": "2.68.1"})
+        triton_command.triton_version({"TRITON_SERVER_VERSION": "2.68.1"})
 
 
 def test_a_gpu_that_does_not_answer_is_not_waited_for_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(production, "ENGINE_CHECK_S", 0.2)
+    monkeypatch.setattr(engines, "ENGINE_CHECK_S", 0.2)
     with pytest.raises(ConfigError, match=r"cannot be checked: no answer within 0\.2 s; check that `nvidia-smi`"):
-        production.check_engines(tmp_path, (*PYTHON, "import time; time.sleep(60)"))
+        engines.check_engines(tmp_path, (*PYTHON, "import time; time.sleep(60)"))
 
 
 def test_engines_that_do_not_fit_are_told_in_the_builders_words(tmp_path):
-    production.check_engines(tmp_path, (*PYTHON, "pass"))
+    engines.check_engines(tmp_path, (*PYTHON, "pass"))
     complaint = "import sys; sys.exit('image_encoder.plan was built for TensorRT 10.13, here is 11.0')"
     with pytest.raises(ConfigError) as refused:
-        production.check_engines(tmp_path, (*PYTHON, complaint))
+        engines.check_engines(tmp_path, (*PYTHON, complaint))
     assert str(refused.value) == (
         f"the engines in {tmp_path} cannot be served: image_encoder.plan was built for TensorRT 10.13, here is 11.0"
     )
     with pytest.raises(
         ConfigError, match="cannot be checked: /nowhere: No such file or directory; build the image again"
     ):
-        production.check_engines(tmp_path, ("/nowhere",))
+        engines.check_engines(tmp_path, ("/nowhere",))
 
 
 def test_engines_are_guarded_once_they_are_served(place, environment):
     settings = ServingSettings.from_environment(environment)
-    assert production.guard_engines(settings, 8001, ("/nowhere",)) is None
+    assert engines.guard_engines(settings, "127.0.0.1:8001", 4711, ("/nowhere",)) is None
     (place / "encoder" / "reference.npz").touch()
     told = place / "told"
     code = f"import pathlib, sys; pathlib.Path({str(told)!r}).write_text(' '.join(sys.argv[1:]))"
-    guard = production.guard_engines(settings, 9001, (*PYTHON, code))
+    guard = engines.guard_engines(settings, "127.0.0.1:9001", 4711, (*PYTHON, code))
     assert guard.wait(30) == 0
     assert told.read_text() == (
-        f"--directory {place}/encoder --url 127.0.0.1:9001 --record /tmp/product-match --guard {os.getpid()}"
+        f"--directory {place}/encoder --url 127.0.0.1:9001 --record /tmp/product-match --guard 4711"
     )

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from product_match import container as production
+from product_match.container import entry as production
+from product_match.container import triton_command
 from product_match.settings import PREFIX, ServingSettings, VectorIndexKind
 
 PROJECT = Path(__file__).parents[2]
@@ -95,15 +96,17 @@ def test_what_keeps_running_is_watched_bounded_and_restarted(compose):
 
 def test_triton_is_given_longer_to_stop_than_it_gives_requests_in_flight(compose):
     for name in SERVING:
-        assert int(compose["services"][name]["stop_grace_period"].removesuffix("s")) > production.EXIT_TIMEOUT_S
+        assert int(compose["services"][name]["stop_grace_period"].removesuffix("s")) > triton_command.EXIT_TIMEOUT_S
         assert compose["services"][name]["shm_size"]
+        assert compose["services"][name]["healthcheck"]["test"][-1] == "http://127.0.0.1:8003/ready"
+        assert compose["services"][name]["init"] is True
 
 
 def test_ports_are_published_on_loopback_unless_asked_otherwise_and_stores_publish_none(compose, example):
     for name in SERVING:
         ports = compose["services"][name]["ports"]
         assert [with_values(port, {}) for port in ports] == [
-            f"127.0.0.1:{port}:{port}" for port in (8000, 8001, 8002)
+            f"127.0.0.1:{port}:{port}" for port in (8000, 8001, 8002, 8003)
         ]
         assert with_values(ports[0], {"BIND_ADDRESS": "10.0.0.5", "HTTP_PORT": "80"}) == "10.0.0.5:80:8000"
     assert example["BIND_ADDRESS"] == "127.0.0.1"
@@ -169,7 +172,9 @@ def test_the_containers_commands_are_ones_that_the_entry_takes(compose, dockerfi
     parser = production._parser()
     for name in SERVING:
         parser.parse_args(compose["services"][name]["command"])
-    assert values(dockerfile, "ENTRYPOINT") == ['["python3", "-m", "product_match.container"]']
+    assert values(dockerfile, "ENTRYPOINT") == [
+        '["/opt/nvidia/nvidia_entrypoint.sh", "python3", "-m", "product_match.container"]'
+    ]
     assert values(dockerfile, "CMD") == ['["--model-repository", "/encoder/model_repository"]']
 
 
@@ -180,7 +185,7 @@ def test_the_image_is_pinned_new_enough_and_not_run_as_root(dockerfile, example)
     assert release >= (26, 5)
     assert values(dockerfile, "FROM") == ["nvcr.io/nvidia/tritonserver:${TRITON_TAG}"]
     assert values(dockerfile, "USER") == ["1000:1000"]
-    assert "/v2/health/ready" in values(dockerfile, "HEALTHCHECK")[0]
+    assert "http://127.0.0.1:8003/ready" in values(dockerfile, "HEALTHCHECK")[0]
 
 
 def test_all_that_the_image_copies_exists_and_passes_the_ignore_file(dockerfile):

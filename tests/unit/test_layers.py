@@ -76,7 +76,9 @@ ARROWS = {
         "events",
     },
     "stack": {"contract", "settings", "host", "repository", "triton", "encoder_change", "feedback"},
-    "container": {"contract", "settings", "host", "repository", "triton", "encoding"},
+    "container": {
+        *("contract", "settings", "host", "repository", "triton", "encoding", "documents", "vectors"),
+    },
 }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from product_match.contract.errors import StackError
-from product_match.stack import supervision
-from product_match.stack.supervision import DeathRecord, ModelServer, RestartedProcess, RestartPolicy
+from product_match.host import supervision
+from product_match.host.supervision import DeathRecord, ModelServer, RestartedProcess, RestartPolicy, Signs
 
 
 class Child:
@@ -21,6 +21,9 @@ class Child:
 
     def describe_end(self):
         return f"{self.name} ended"
+
+    def describe_log(self):
+        return f"its log is {self.log_file}, its last lines:\n  {self.log_file.read_text()}"
 
     def restart(self):
         self.running = True
@@ -82,15 +85,17 @@ class Server(Child):
             1: ["stub", "/repository/retrieval/1/model.py"],
             2: ["stub", "/repository/indexing/1/model.py"],
         }
-        self.dead = set()
+        self.dead, self.held = set(), set()
+        self.answers, self.work = True, {}
         self.reports, self.told = [], []
         monkeypatch.setattr(supervision, "children_of", lambda pid: self.models)
         monkeypatch.setattr(supervision, "process_alive", lambda pid: pid not in self.dead)
+        monkeypatch.setattr(supervision, "process_held", lambda pid: pid in self.held)
 
     def watched(self, *, claim=lambda: True, **policy):
         server = ModelServer(
             child=self,
-            is_ready=lambda: self.is_ready,
+            signs=Signs(is_ready=lambda: self.is_ready, is_alive=lambda: self.answers, work=lambda: dict(self.work)),
             restart=self.restart,
             policy=RestartPolicy(**policy),
             start_timeout_s=10.0,
@@ -160,3 +165,71 @@ def test_a_triton_that_is_not_ready_again_in_time_ends_the_stack(server):
     watched.check(11.0)
     with pytest.raises(StackError, match="Triton was not ready again after 10 s; its log is"):
         watched.check(11.1)
+
+
+def checked(watched, server, *times):
+    """The reports of the checks at these seconds; what is started again is ready at once."""
+    for second in times:
+        watched.check(float(second))
+    return server.reports
+
+
+def test_a_model_that_is_held_is_taken_for_dead_after_a_while(server):
+    watched = server.watched()
+    server.held = {2}
+    assert checked(watched, server, 1, 3, 5) == []
+    assert checked(watched, server, 7) == [
+        "the process of the model indexing has been held for 5 s; starting Triton again"
+    ]
+    assert server.starts == 1
+
+
+def test_a_model_that_is_held_for_a_moment_is_left_alone(server):
+    watched = server.watched()
+    server.held = {2}
+    checked(watched, server, 1, 4)
+    server.held = set()
+    checked(watched, server, 6)
+    server.held = {2}
+    assert checked(watched, server, 8, 12) == []
+
+
+def test_a_triton_that_does_not_answer_is_started_again(server):
+    watched = server.watched()
+    server.answers = False
+    assert checked(watched, server, 1, 8, 15) == []
+    assert checked(watched, server, 17) == ["Triton has not answered for 15 s; starting Triton again"]
+    server.answers = True
+    assert checked(watched, server, 18, 20, 40)[1:] == ["Triton is ready again after 1.0 s"]
+
+
+def test_a_model_whose_requests_wait_and_never_end_is_stuck(server):
+    watched = server.watched()
+    server.work = {"retrieval": (3, 10), "catalogue": (0, 4)}
+    assert checked(watched, server, *range(0, 121, 2)) == []
+    assert checked(watched, server, 122) == [
+        "requests to the model retrieval wait, and none ended for 120 s; starting Triton again"
+    ]
+
+
+def test_a_busy_model_is_not_stuck(server):
+    watched = server.watched()
+    for second in range(0, 600, 2):
+        server.work = {"retrieval": (500, second // 100)}
+        watched.check(float(second))
+    assert server.starts == 0
+
+
+def test_signs_are_asked_for_every_few_seconds_and_not_at_every_look(server):
+    asked = []
+    server.models_work = lambda: asked.append(1) or {}
+    watched = ModelServer(
+        child=server,
+        signs=Signs(is_ready=lambda: True, work=server.models_work),
+        restart=server.restart,
+        policy=RestartPolicy(),
+        start_timeout_s=10.0,
+        report=server.reports.append,
+    )
+    checked(watched, server, *(tenth / 10 for tenth in range(100)))
+    assert len(asked) == 5

@@ -1,0 +1,7 @@
+"""Runs the entry point: `python -m product_match.container`."""
+
+import sys
+
+from product_match.container.entry import main
+
+sys.exit(main())
