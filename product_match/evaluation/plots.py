@@ -1,4 +1,4 @@
-"""The plot of an evaluation: reliability of confidence, and false matches against hits."""
+"""The plots: reliability of confidence and false matches of an evaluation; clicks and ratings of feedback."""
 
 from __future__ import annotations
 
@@ -43,6 +43,46 @@ def plot_judged(report: Mapping[str, Any], path: Path) -> None:
     _draw_reliability(report["confidence"], left)
     _draw_curves(report["false_matches"], right)
     figure.suptitle(f"{report['encoder']}, {report['queries']} queries", fontsize="medium")
+    _save(figure, path)
+
+
+def plot_feedback(report: Mapping[str, Any], path: Path) -> None:
+    """Draw the click rate by rank, and the mean rating by kind and outcome, of a report on feedback.
+
+    Args:
+        report: Of `feedback_report`.
+        path: Where; its ending decides the format.
+
+    Raises:
+        ConfigError: As `check_plot`; or the file cannot be written.
+    """
+    figure = _figure()
+    left, right = figure.subplots(1, 2)
+    ranks = report["by"]["rank"]
+    rates = [entry["click_rate"] or 0.0 for entry in ranks.values()]
+    ends = [entry["click_rate_95"] for entry in ranks.values()]
+    below = [rate - low for rate, (low, _) in zip(rates, ends, strict=True)]
+    above = [high - rate for rate, (_, high) in zip(rates, ends, strict=True)]
+    left.errorbar(list(ranks), rates, yerr=[below, above], fmt="o-", color="C0", capsize=3)
+    left.set(xlabel="rank", ylabel="clicked, of what was shown (95% interval)", ylim=(0, None))
+    left.set_title("clicks by rank", fontsize="medium")
+    rated = {
+        f"{key} ({entry['ratings']})": entry["mean_rating"]
+        for group in ("kind", "outcome")
+        for key, entry in report["by"][group].items()
+        if entry["ratings"]
+    }
+    right.barh(list(rated), list(rated.values()), color="C1")
+    right.set(xlabel="mean rating, 1 to 10 (how many)", xlim=(0, 10))
+    right.set_title("ratings" if rated else "ratings: none were given", fontsize="medium")
+    for axes in (left, right):
+        _finish(axes)
+    told = f"{report['answers']:,} answers, {report['answers_with_feedback']:,} with feedback"
+    figure.suptitle(told, fontsize="medium")
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:

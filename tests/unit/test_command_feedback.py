@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from product_match.evaluation.judged_queries import read_judged_queries
 from product_match_client.cli.command import main
 from tests.fakes.product_server import product_server
 from tests.fakes.terminals import Terminal
@@ -15,6 +16,7 @@ from tests.fakes.terminals import Terminal
 
 @pytest.fixture
 def server(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")  # no colours
     with product_server() as (server, url):
         monkeypatch.setenv("PRODUCT_MATCH_URL", url)
         yield server
@@ -67,3 +69,58 @@ def test_where_keys_cannot_be_made_the_command_says_what_it_lacks(tmp_path, caps
     monkeypatch.setitem(sys.modules, "product_match.feedback.keys", None)
     assert main(["feedback", "key", str(tmp_path / "keys.json")]) == 1
     assert "install it with `pip install 'product-match[serving]'`" in capsys.readouterr().err
+
+
+@pytest.fixture
+def told(server):
+    """Two searches for shoes and one for a sofa; one shoe was bought, the sofa was wrong."""
+    answer = {
+        "at": "2026-11-27T07:02:37+00:00",
+        "type": "answer",
+        "kind": "words",
+        "encoder": "demo@1",
+        "options": {},
+    }
+    held = [{"id": id_, "score": 1.0, "confidence": 0.9} for id_ in ("1001", "1002")]
+    for name, words, outcome in (("1", "red shoe", "matched"), ("2", "red shoe", "matched"), ("3", "sofa", "weak")):
+        server.kept["events"].append({"id": name, **answer, "words": words, "outcome": outcome, "results": held})
+    server.kept["events"].append({"id": "4", "type": "error", "model": "text_preprocess", "code": "INVALID_ARG"})
+    facts = {"kind": "words", "outcome": "matched", "encoder": "demo@1", "rank": 1, "product_id": "1001"}
+    server.kept["feedback"] += [
+        {"id": "5", "answer": "1", "event": "purchase", **facts},
+        {"id": "6", "answer": "3", "event": "wrong", **facts},
+        {"id": "7", "answer": "3", "event": "rating", "rating": 2, **facts},
+    ]
+    return server
+
+
+def test_the_report_is_json_in_a_pipe_and_tables_for_a_person(told, capsys, monkeypatch, tmp_path):
+    assert main(["feedback", "report", "--plot", str(tmp_path / "plot.png")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["answers"], found["answers_with_feedback"], found["days"]) == (3, 2, 30.0)
+    assert found["by"]["rank"]["1"]["click_rate"] == 0.3333
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    assert main(["feedback", "report", "--top", "5"]) == 0
+    lines = terminal.getvalue().splitlines()
+    assert lines[:2] == [
+        "3 answers in 30 days, 2 with feedback, 0.0% without a match",
+        "the shop has not told what it showed: every match of an answer counts",
+    ]
+    words = [line.split() for line in lines]
+    assert ["1", "3", "0.333", "0.061", "to", "0.792", "0", "1", "1", "1", "2.000"] in words
+    assert ["sofa", "1", "1", "1", "2.000", "weak"] in words
+    assert ["text_preprocess", "INVALID_ARG", "1"] in words
+
+
+def test_the_export_is_what_evaluate_reads(told, capsys, tmp_path):
+    assert main(["feedback", "export", "--output", str(tmp_path / "judged.jsonl")]) == 0
+    assert capsys.readouterr().err == "1 judged queries; left out: 1 (nothing accepted)\n"
+    (query,) = read_judged_queries((tmp_path / "judged.jsonl").read_text().splitlines(), "judged.jsonl")
+    assert (query.text, query.accept) == ("red shoe", {"1001": 3})
+    assert main(["feedback", "export"]) == 0
+    assert json.loads(capsys.readouterr().out)["accept"] == {"1001": 3}
+    assert main(["feedback", "export", "--output", str(tmp_path / "gone" / "judged.jsonl")]) == 1
+    assert "cannot be written (No such file or directory); give another --output" in capsys.readouterr().err
+    assert main(["feedback", "report", "--plot", "plot.txt"]) == 1
+    assert "a plot is .png, .svg, .pdf, got `.txt`" in capsys.readouterr().err
