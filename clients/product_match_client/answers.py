@@ -42,6 +42,7 @@ class MatchResult:
         outcome: "matched", "weak", "not_stocked" or "filters_too_narrow"; None where the server does not say.
         repaired: Words that were taken for others: typed to taken for; None where none were.
         facets: What was counted, by field; None unless it was asked for.
+        total: How many products there are, where a filter alone was asked for; None for a search.
         explain: What is said of the query as a whole; None unless it was asked for.
         feedback_token: Goes back with what a person thought of a match; None where the server takes no feedback.
     """
@@ -52,6 +53,7 @@ class MatchResult:
     outcome: str | None = None
     repaired: Mapping[str, str] | None = None
     facets: Mapping[str, Any] | None = None
+    total: int | None = None
     explain: Mapping[str, Any] | None = None
     feedback_token: str | None = None
 
@@ -127,6 +129,7 @@ def _match_result(document: Mapping[str, Any]) -> MatchResult:
             outcome=document.get("outcome"),
             repaired=document.get("repaired"),
             facets=document.get("facets"),
+            total=document.get("total"),
             explain=document.get("explain"),
             feedback_token=document.get("feedback_token"),
         )

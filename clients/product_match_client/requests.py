@@ -23,6 +23,8 @@ ImageSources = ImageSource | Sequence[ImageSource]
 
 ParameterValue = str | int | float | bool
 NO_FIELDS: Final = "-"
+NOTHING_ELSE_NEEDED: Final = frozenset({"like", "filter", "sort"})
+"""Options of which one will do where neither a photo nor words are given."""
 
 _OPTIONS: Final[Mapping[str, OptionSpec]] = {option.name: option for option in MATCH_OPTIONS}
 
@@ -213,10 +215,10 @@ def match_request(queries: Sequence[Query], parameters: Mapping[str, ParameterVa
     images = [read_image(query.image) for query in queries]
     texts = [(query.text or "").encode("utf-8", "surrogatepass") for query in queries]
     for number, (query, image, text) in enumerate(zip(queries, images, texts, strict=True)):
-        if not image and not text and "like" not in parameters:
+        if not image and not text and not parameters.keys() & NOTHING_ELSE_NEEDED:
             given = "an empty one" if query.image is not None or query.text is not None else "neither"
             raise InvalidRequestError(
-                f"query {number}: needs a photo, words, or both, got {given}; give at least one, or `like`"
+                f"query {number}: needs a photo, words, or both, got {given}; give at least one, or `like`, or a filter"
             )
     columns: dict[str, Sequence[bytes]] = {}
     if any(images):

@@ -68,11 +68,14 @@ PHOTO: Final = "photo"
 WORDS: Final = "words"
 PHOTO_AND_WORDS: Final = "photo_and_words"
 LIKE: Final = "like"
-KINDS: Final = (PHOTO, WORDS, PHOTO_AND_WORDS, LIKE)
-"""What a query was made of; `like` names products, with or without photo and words."""
+BROWSE: Final = "browse"
+KINDS: Final = (PHOTO, WORDS, PHOTO_AND_WORDS, LIKE, BROWSE)
+"""What a query was made of; `like` names products, with or without photo and words, `browse` has a filter alone."""
 
 OUTCOMES: Final = ("matched", "weak", "not_stocked", "filters_too_narrow")
-STAGES: Final = ("decode", "decode_large", "tokenise", "search", "rank", "join", "assess", "wider", "shape", "write")
+STAGES: Final = (
+    *("decode", "decode_large", "tokenise", "search", "rank", "join", "assess", "wider", "shape", "browse", "write"),
+)
 ERROR_CODES: Final = ("INVALID_ARG", "NOT_FOUND", "UNAVAILABLE", "INTERNAL")
 DOCUMENTS: Final = "documents"
 VECTORS: Final = "vectors"

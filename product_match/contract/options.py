@@ -165,7 +165,7 @@ MATCH_OPTIONS: Final = (
         name="sort",
         type=OptionType.NAMES,
         default="by score",
-        meaning="Fields to sort the products that fit by, comma separated; `-price` for the dearest first.",
+        meaning="Fields to sort what fits by, comma separated, `-price` for the dearest first; what is browsed by one.",
     ),
     OptionSpec(
         name="person",

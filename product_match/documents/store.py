@@ -26,9 +26,11 @@ from typing import Any, Final, Protocol
 import pymongo
 from pymongo.collection import Collection
 
+from product_match.contract.browsing import Shelf, Shown
 from product_match.contract.errors import ConfigError
 from product_match.contract.filters import ProductFilter
 from product_match.contract.products import FILTER_FIELDS, point_id
+from product_match.documents.browsing import browse
 from product_match.documents.connection import connect
 from product_match.documents.filters import lookup_queries, mongo_query
 from product_match.documents.images import image_page, prepare_images, remove_images
@@ -145,6 +147,10 @@ class DocumentStore:
         with document_errors("reading products"), pymongo.timeout(self._read_limit_s(len(ids))):
             found = list(self.products.find(query, {"product": 1, "deleted": 1}, batch_size=_ONE_ANSWER))
         return {d["_id"]: d["product"] for d in found if not d.get("deleted") and "product" in d}
+
+    def browse(self, shelf: Shelf) -> Shown:
+        """Return what a shelf shows: products that a filter fits, sorted, a page of them."""
+        return browse(self, shelf)
 
     def read(
         self, ids: Sequence[str], fields: Mapping[str, int] | None = None, *, hurry: bool = False

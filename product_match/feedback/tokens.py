@@ -34,7 +34,7 @@ class AnswerFacts:
 
     Attributes:
         answer_id: Names the answer; `_id` of its event, where events are kept.
-        kind: "words", "photo", "photo_and_words" or "like".
+        kind: "words", "photo", "photo_and_words", "like" or "browse".
         outcome: Of the answer.
         encoder: `name@revision`.
         person: Digest of the key of the person who asked; empty where none was given.

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from product_match.contract.browsing import Shelf, Shown
 from product_match.telemetry.meters import CACHE_LOOKUPS
 
 CAPACITY_BYTES: Final = 32 * 1024 * 1024
@@ -48,6 +49,9 @@ class ProductSource(Protocol):
 
     def fetch(self, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return the products of the point ids that exist, in one call."""
+
+    def browse(self, shelf: Shelf) -> Shown:
+        """Return what a shelf shows."""
 
 
 class CachedProducts:
@@ -105,6 +109,15 @@ class CachedProducts:
                 if self._changes == changes:
                     self._keep(read, now)
         return found
+
+    def browse(self, shelf: Shelf) -> tuple[list[StoredProduct], Shown]:
+        """Return what a shelf shows, its products as answers show them; always from the document store.
+
+        Raises:
+            UnavailableError: The document store does not answer.
+        """
+        shown = self._source.browse(shelf)
+        return [StoredProduct(product["id"], orjson.dumps(product)) for product in shown.products], shown
 
     def forget(self, ids: Sequence[str]) -> None:
         """Drop products that have changed; call it after the change is stored, and before the index shows it."""

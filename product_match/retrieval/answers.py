@@ -86,6 +86,7 @@ class Answered:
         matches: What is shown, best first.
         would_match: What would match with fewer filters.
         facets: What was counted; None where nothing was to be.
+        total: How many products there are in all; None where that is not known.
     """
 
     row: RowQuery
@@ -93,6 +94,7 @@ class Answered:
     matches: Sequence[Match]
     would_match: Sequence[dict[str, Any]] = ()
     facets: Mapping[str, Any] | None = None
+    total: int | None = None
 
 
 class Recorder(Protocol):
@@ -114,6 +116,8 @@ def answer_json(encoder: str, answered: Answered, timings: Timings, token: str |
         match.to_json(place, row.fields, explain=row.explain)
         for place, match in enumerate(matches, start=row.offset + 1)
     ]
+    if answered.total is not None:
+        answer["total"] = answered.total
     if answered.facets is not None:
         answer["facets"] = answered.facets
     if would_match:

@@ -135,6 +135,11 @@ class RowQuery:
         return len(self.examples.points) if self.examples is not None else 0
 
     @property
+    def is_shelf(self) -> bool:
+        """Whether nothing is searched for: what a filter fits is browsed."""
+        return not self.shares
+
+    @property
     def is_composed(self) -> bool:
         """Whether more than one thing is given, or a product: vectors of what is found have to be measured then."""
         return len(self.sides) > 1 or self.examples is not None
@@ -150,6 +155,7 @@ def read_row(request: BatchRequest, row: int, reader: QueryReader) -> RowQuery:
     examples = read_examples(options)
     sides = _given_sides(request, row)
     shares = _shares(sides, examples, options, row)
+    shape = read_shape(options, browsing=not shares)
     heard = {side: embeds for side, embeds in sides.items() if shares[side] > 0}
     text = _text(request, row) if TEXT in heard else ""
     name = request.request_id or uuid.uuid4().hex
@@ -158,7 +164,7 @@ def read_row(request: BatchRequest, row: int, reader: QueryReader) -> RowQuery:
         sides=heard,
         shares={side: share for side, share in shares.items() if share > 0},
         examples=examples,
-        shape=read_shape(options),
+        shape=shape,
         text=text,
         words=reader.read(text) if text else None,
         **_window(options),
@@ -188,10 +194,12 @@ def _shares(
     weights = {side: options.get(f"{side}_weight", SIDE_WEIGHT) for side in sides}
     if examples is not None and examples.like:
         weights[LIKE] = examples.like_weight
+    if not weights and (options.get("filter") or options.get("sort")):
+        return {}
     if not weights:
         raise InvalidRequestError(
             f"row {row}: no photo and no words came (0 bytes); "
-            "send `image_bytes`, `query_text`, or both; or products that it is `like`"
+            "send `image_bytes`, `query_text`, or both; or products that it is `like`; or a `filter` to browse"
         )
     if len(weights) == 1:
         return dict.fromkeys(weights, 1.0)

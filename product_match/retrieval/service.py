@@ -13,12 +13,14 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from product_match.contract.browsing import Shelf, Shown
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import InvalidRequestError, ProductMatchError, in_row, unforeseen
+from product_match.contract.errors import ProductMatchError, in_row, unforeseen
 from product_match.contract.filters import ProductFilter
 from product_match.contract.models import MATCHES
 from product_match.index.product_cache import StoredProduct
 from product_match.retrieval.answers import Answered, Recorder, Timings, answer_json
+from product_match.retrieval.browsing import browsed, past_the_end
 from product_match.retrieval.composition import HeldVectors
 from product_match.retrieval.confidence import (
     FILTERS_TOO_NARROW,
@@ -54,6 +56,9 @@ class SearchedIndex(Protocol):
     def search(self, queries: Sequence[VectorQuery]) -> list[list[Hit]]:
         """Answer several queries in one call, best hits first."""
 
+    def value_counts(self, field: str, product_filter: ProductFilter | None, limit: int) -> dict[str, int]:
+        """Return how many of the points that fit have each text in a field."""
+
     def vectors(self, ids: Sequence[str]) -> Mapping[str, Mapping[str, NDArray[np.float32]]]:
         """Return the dense vectors of point ids in one call; absent ids are left out."""
 
@@ -63,6 +68,9 @@ class Products(Protocol):
 
     def fetch(self, ids: Sequence[str]) -> Mapping[str, StoredProduct]:
         """Return the products of the point ids that exist, with one call to the document store at most."""
+
+    def browse(self, shelf: Shelf) -> tuple[list[StoredProduct], Shown]:
+        """Return what a shelf shows."""
 
 
 _RowAnswer = bytes | ProductMatchError
@@ -122,6 +130,24 @@ class RetrievalService:
 
     def _answers(self, rows: Sequence[RowQuery], statistics: CatalogueStatistics) -> list[_RowAnswer]:
         timings = Timings()
+        sought = self._matched([row for row in rows if not row.is_shelf], statistics, timings)
+        shelves = [self._browsed(row) for row in rows if row.is_shelf]
+        if shelves:
+            timings.mark("browse")
+        found, shown = iter(sought), iter(shelves)
+        return self._written([next(shown if row.is_shelf else found) for row in rows], timings)
+
+    def _browsed(self, row: RowQuery) -> Answered | ProductMatchError:
+        try:
+            return browsed(row, self._products, self._index)
+        except ProductMatchError as error:
+            return error
+
+    def _matched(
+        self, rows: Sequence[RowQuery], statistics: CatalogueStatistics, timings: Timings
+    ) -> list[Answered | ProductMatchError]:
+        if not rows:
+            return []
         ranked = self._ranked(rows, timings)
         walks = self._walked(ranked, statistics, timings)
         timings.mark("assess")
@@ -133,11 +159,10 @@ class RetrievalService:
         timings.mark("wider")
         results = [shaped(walked.row, walked.matches) for walked in walks]
         timings.mark("shape")
-        answered = [
+        return [
             _answered(row, result, outcome, wider.get(row.query_id, []))
             for row, result, outcome in zip(rows, results, outcomes, strict=True)
         ]
-        return self._written(answered, timings)
 
     def _written(self, answered: Sequence[Answered | ProductMatchError], timings: Timings) -> list[_RowAnswer]:
         encoder = self._encoder.identity
@@ -215,10 +240,7 @@ def _answered(
     row: RowQuery, result: Shaped, outcome: str, would_match: Sequence[dict[str, Any]]
 ) -> Answered | ProductMatchError:
     if row.offset and row.offset >= len(result.matches):
-        return InvalidRequestError(
-            f"offset: {row.offset} is past the end, {len(result.matches)} products were found; "
-            "begin with an offset of 0"
-        )
+        return past_the_end(row, len(result.matches))
     page = result.matches[row.offset : row.offset + row.top_k]
     least = row.min_confidence or 0.0
     return Answered(

@@ -8,18 +8,9 @@ from typing import Any, Final
 
 from product_match.contract.errors import InvalidRequestError
 from product_match.contract.products import FILTER_FIELDS
+from product_match.contract.sorting import DESCENDING, ID, SortKey
 
 _FIELDS: Final = tuple(field.name for field in FILTER_FIELDS)
-DESCENDING: Final = "-"
-ID: Final = "id"
-
-
-@dataclass(frozen=True)
-class SortKey:
-    """A field to sort by."""
-
-    field: str
-    descending: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +31,15 @@ class Shape:
         return bool(self.sort)
 
 
-def read_shape(options: Mapping[str, Any]) -> Shape | None:
+def read_shape(options: Mapping[str, Any], *, browsing: bool = False) -> Shape | None:
     """Return the shape that the options of a request ask for; None where they ask for none.
 
+    Args:
+        options: Of the request.
+        browsing: Whether nothing is searched for.
+
     Raises:
-        InvalidRequestError: A field is not declared, or stands twice.
+        InvalidRequestError: A field is not declared, or stands twice, or what is browsed is sorted by several.
     """
     facets = _declared("facets", options.get("facets", ()), _FIELDS)
     names = options.get("sort", ())
@@ -52,6 +47,10 @@ def read_shape(options: Mapping[str, Any]) -> Shape | None:
     sort = tuple(
         SortKey(field, descending=name.startswith(DESCENDING)) for name, field in zip(names, fields, strict=True)
     )
+    if browsing and len(sort) > 1:
+        raise InvalidRequestError(
+            f"sort: what is browsed is sorted by one field, got {', '.join(names)}; equals stand in the order of ids"
+        )
     return Shape(facets=facets, sort=sort) if facets or sort else None
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from product_match.contract.products import FILTER_FIELDS, FieldType
+from product_match.contract.sorting import ID, SortKey
 from product_match.retrieval.answers import Match
 from product_match.retrieval.rows import RowQuery
-from product_match.retrieval.shape import ID, SortKey
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def shaped(row: RowQuery, matches: Sequence[Match]) -> Shaped:
 MOST_VALUES: Final = 100
 """Values of a field that are counted, the most frequent first."""
 
-_NUMBERS: Final = frozenset(field.name for field in FILTER_FIELDS if field.type is FieldType.NUMBER)
+NUMBERS: Final = frozenset(field.name for field in FILTER_FIELDS if field.type is FieldType.NUMBER)
 
 Fields = Mapping[str, Any]
 """A product's fields."""
@@ -66,7 +66,7 @@ def facet_counts(names: Sequence[str], products: Iterable[Fields]) -> dict[str, 
 
 
 def _facet(name: str, values: Sequence[Any]) -> dict[str, Any]:
-    if name in _NUMBERS:
+    if name in NUMBERS:
         bounds = {"least": min(values), "greatest": max(values)} if values else {}
         return {"products": len(values), **bounds}
     counts = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qdrant_edge import EdgeShard, UpdateOperation
 
 from product_match.contract.errors import ConfigError, DamagedIndexError, ProductMatchError, UnavailableError
+from product_match.contract.filters import ProductFilter
 from product_match.contract.metrics import VECTORS
 from product_match.contract.products import FILTER_FIELDS, FieldType
 from product_match.contract.vectors import VECTOR_NAMES, WORDS_VECTOR, SparseVector
@@ -143,6 +144,12 @@ class EdgeIndex:
         names = list(ENGINE_VECTOR_NAMES)
         records = self._call("vectors", lambda shard: shard.retrieve(list(ids), False, names))
         return {str(record.id): held_vectors(record) for record in records}
+
+    def value_counts(self, field: str, product_filter: ProductFilter | None, limit: int) -> dict[str, int]:
+        """Return how many of the points that fit have each text in a field."""
+        request = qdrant_edge.FacetRequest(field, limit, exact=True, filter=edge_filter(product_filter))
+        counted = self._call("facet", lambda shard: shard.facet(request))
+        return {str(hit.value): int(hit.count) for hit in counted.hits}
 
     def page(self, after: str | None, limit: int) -> list[Revision]:
         """Return up to `limit` revisions in the order of ids, from the first id above `after`."""

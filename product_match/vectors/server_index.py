@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import grpc as qdrant
 
+from product_match.contract.filters import ProductFilter
 from product_match.contract.vectors import WORDS_VECTOR, PayloadValue, SparseVector
 from product_match.vectors import photo_vectors
 from product_match.vectors.photo_vectors import ENGINE_VECTOR_NAMES, MORE_IMAGES_VECTOR
@@ -123,6 +124,14 @@ class ServerIndex:
         )
         response = self._channel.call(self._channel.points.Get, request, self._timeout_s)
         return {point.id.uuid: _vectors(point) for point in response.result}
+
+    def value_counts(self, field: str, product_filter: ProductFilter | None, limit: int) -> dict[str, int]:
+        """Return how many of the points that fit have each text in a field."""
+        request = qdrant.FacetCounts(
+            collection_name=self.collection, key=field, filter=server_filter(product_filter), limit=limit, exact=True
+        )
+        response = self._channel.call(self._channel.points.Facet, request, self._timeout_s)
+        return {hit.value.string_value: int(hit.count) for hit in response.hits}
 
     def page(self, after: str | None, limit: int) -> list[Revision]:
         """Return up to `limit` revisions in the order of ids, from the first id above `after`."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from product_match.contract.filters import ProductFilter
 from product_match.vectors.vector_index import Hit, Revision, VectorIndex, VectorPoint, VectorQuery
 
 T = TypeVar("T")
@@ -76,6 +77,11 @@ class SwappableIndex:
         """Return the dense vectors of `ids`."""
         with self._current() as index:
             return index.vectors(ids)
+
+    def value_counts(self, field: str, product_filter: ProductFilter | None, limit: int) -> dict[str, int]:
+        """Return how many of the points that fit have each text in a field."""
+        with self._current() as index:
+            return index.value_counts(field, product_filter, limit)
 
     def page(self, after: str | None, limit: int) -> list[Revision]:
         """Return up to `limit` revisions above `after`."""

@@ -115,6 +115,9 @@ class VectorIndex(Protocol):
     def vectors(self, ids: Sequence[str]) -> dict[str, Mapping[str, NDArray[np.float32]]]:
         """Return the dense vectors of `ids` with one call, as a hit has them; absent ids are left out."""
 
+    def value_counts(self, field: str, product_filter: ProductFilter | None, limit: int) -> dict[str, int]:
+        """Return how many of the points that fit have each text in a field, of the most frequent texts."""
+
     def page(self, after: str | None, limit: int) -> list[Revision]:
         """Return up to `limit` revisions in the order of ids, from the first id above `after`."""
 

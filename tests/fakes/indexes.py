@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
@@ -82,6 +83,10 @@ class ExactIndex:
     def vectors(self, ids: Sequence[str]) -> dict[str, Mapping[str, np.ndarray]]:
         self.examples.append(list(ids))
         return {point.id: point.vectors for point in self.points if point.id in ids}
+
+    def value_counts(self, field: str, product_filter: ProductFilter | None, limit: int) -> dict[str, int]:
+        having = [point for point in self.points if field in point.payload and _fits(product_filter, point)]
+        return dict(Counter(point.payload[field] for point in having).most_common(limit))
 
     def _one(self, query: VectorQuery) -> list[Hit]:
         hits = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -234,6 +234,16 @@ class _Points(qdrant.PointsServicer):
         with self.fake.lock:
             ids = sorted(id_ for id_ in held.points if id_ >= request.offset.uuid)[: request.limit]
             return qdrant.ScrollResponse(result=[_retrieved(id_, held.points[id_], request) for id_ in ids])
+
+    def Facet(self, request, context):
+        self.fake.meet("Facet", context)
+        held = self.fake.collection(request.collection_name, context)
+        if request.key not in held.field_indexes:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Index required but not found for {request.key}")
+        having = [p for p in held.points.values() if request.key in p.payload and _fits(request.filter, p)]
+        counts = Counter(point.payload[request.key] for point in having).most_common(request.limit)
+        hits = [qdrant.FacetHit(value=qdrant.FacetValue(string_value=value), count=count) for value, count in counts]
+        return qdrant.FacetResponse(hits=hits)
 
     def QueryBatch(self, request, context):
         self.fake.meet("QueryBatch", context)

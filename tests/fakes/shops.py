@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from product_match.contract.browsing import Bounds, Shelf, Shown
 from product_match.contract.products import point_id
 from product_match.index.product_cache import StoredProduct
 from product_match.retrieval.service import RetrievalService
@@ -18,6 +19,7 @@ from product_match.words.analysis import Analyser
 from tests.fakes.catalogues import POINT_MAKER
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.indexes import ExactIndex
+from tests.fakes.plain_filters import fits
 
 COLOURS = ("red", "blue", "navy", "green")
 KINDS = ("tee", "dress", "hat", "jacket", "sock")
@@ -73,6 +75,21 @@ class MemoryShop:
         return {
             id_: StoredProduct(self.products[id_]["id"], json.dumps(self.products[id_]).encode()) for id_ in there
         }
+
+    def browse(self, shelf: Shelf) -> tuple[list[StoredProduct], Shown]:
+        """Read the products one by one, as they are written down."""
+        held = [p for id_, p in self.products.items() if id_ not in self.gone]
+        held = [p for p in held if shelf.filter is None or fits(shelf.filter, p)]
+        held.sort(key=lambda product: product["id"])
+        having = [product for product in held if shelf.sort.field in product]
+        having.sort(key=lambda product: product[shelf.sort.field], reverse=shelf.sort.descending)
+        ordered = having + [product for product in held if shelf.sort.field not in product]
+        page = ordered[shelf.offset : shelf.offset + shelf.limit]
+        bounds = {}
+        for name in shelf.numbers:
+            values = [product[name] for product in held if name in product]
+            bounds[name] = Bounds(len(values), min(values), max(values)) if values else None
+        return [StoredProduct(p["id"], json.dumps(p).encode()) for p in page], Shown(page, len(held), bounds)
 
     def ask(self, *requests: BatchRequest) -> list[Answer]:
         return self.service(requests)

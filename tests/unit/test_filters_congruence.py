@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import uuid
+from collections import Counter
 
 import hypothesis
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from product_match.contract.filters import read_filter
 from product_match.contract.products import point_id
+from product_match.contract.sorting import SortKey
+from product_match.documents.browsing import Bounds, Shelf, browse
 from product_match.documents.selection import fitting_page
 from product_match.documents.store import open_documents
 from product_match.documents.writing import write_products
@@ -144,6 +147,33 @@ def test_a_filter_finds_the_same_products_everywhere(stores, given):
     for engine in engines:
         query = VectorQuery(vector_name="image", vector=unit_vector(1), limit=100, filter=read)
         assert {hit.id for hit in engine.search([query])[0]} == {point_id(id_) for id_ in expected}
+        values = [products[id_]["brand"] for id_ in expected if products[id_].get("brand") is not None]
+        assert engine.value_counts("brand", read, 100) == Counter(values)
+
+
+@hypothesis.given(
+    st.one_of(st.none(), filters),
+    st.sampled_from(["id", "-id", "price", "-price", "brand", "-color"]),
+    st.integers(0, 30),
+    st.integers(1, 30),
+)
+@hypothesis.settings(max_examples=150, deadline=None)
+def test_a_shelf_shows_what_fits_in_order(stores, given, key, offset, limit):
+    products, documents, _ = stores
+    read = None if given is None else read_filter(given)
+    name, turned = key.strip("-"), key.startswith("-")
+    held = [{"id": id_, **fields} for id_, fields in products.items() if read is None or fits(read, fields)]
+    held.sort(key=lambda product: product["id"])
+    having = [product for product in held if product.get(name) is not None]
+    having.sort(key=lambda product: product[name], reverse=turned)
+    expected = having + [product for product in held if product.get(name) is None]
+    shown = browse(
+        documents, Shelf(filter=read, sort=SortKey(name, turned), offset=offset, limit=limit, numbers=("price",))
+    )
+    assert [product["id"] for product in shown.products] == [p["id"] for p in expected[offset : offset + limit]]
+    assert shown.total == len(held)
+    prices = [product["price"] for product in held if product.get("price") is not None]
+    assert shown.bounds == {"price": Bounds(len(prices), min(prices), max(prices)) if prices else None}
 
 
 @hypothesis.given(given=filters)

@@ -12,6 +12,7 @@ from product_match.contract.options import MATCH_OPTIONS
 from product_match_client.answers import MatchResult
 from product_match_client.cli.arguments import add_command, add_options, open_client
 from product_match_client.cli.output import Column, Console, price_text
+from product_match_client.requests import NOTHING_ELSE_NEEDED
 
 COLUMNS = (
     Column(title="rank", right=True),
@@ -49,8 +50,9 @@ def register(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Match, and print a table or JSON."""
-    if arguments.image is None and arguments.text is None and not arguments.like:
-        arguments.refuse("give --image, --text, or both, or --like")
+    asked = (arguments.image, arguments.text, *(getattr(arguments, name) for name in NOTHING_ELSE_NEEDED))
+    if all(given is None for given in asked):
+        arguments.refuse("give --image, --text, or both, or --like, or a --filter to browse")
     options = {option.name: getattr(arguments, option.name) for option in MATCH_OPTIONS}
     image = sys.stdin.buffer.read() if arguments.image == "-" else arguments.image
     with open_client(arguments) as client:
