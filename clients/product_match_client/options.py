@@ -24,7 +24,7 @@ class MatchOptions(TypedDict, total=False):
         unlike_weight: How much of the likeness to `unlike` is taken off a score; 0 to 1,000.
         fusion: How exact words and vectors become one ranking; `words` and `vector` are each alone.
         facets: Fields whose values to count among the products that fit, such as category,brand.
-        sort: Fields to sort the products that fit by, comma separated; `-price` for the dearest first.
+        sort: Fields to sort what fits by, comma separated, `-price` for the dearest first.
         person: A key of your own for who asks, such as a customer's number: what is kept can be removed by it.
         explain: Say of each match why it is where it is, and how long each stage took.
     """

@@ -218,7 +218,7 @@ def match_request(queries: Sequence[Query], parameters: Mapping[str, ParameterVa
         if not image and not text and not parameters.keys() & NOTHING_ELSE_NEEDED:
             given = "an empty one" if query.image is not None or query.text is not None else "neither"
             raise InvalidRequestError(
-                f"query {number}: needs a photo, words, or both, got {given}; give at least one, or `like`, or a filter"
+                f"query {number}: needs a photo, words, or both, got {given}; give one, or `like`, or a filter"
             )
     columns: dict[str, Sequence[bytes]] = {}
     if any(images):

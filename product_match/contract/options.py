@@ -165,7 +165,7 @@ MATCH_OPTIONS: Final = (
         name="sort",
         type=OptionType.NAMES,
         default="by score",
-        meaning="Fields to sort what fits by, comma separated, `-price` for the dearest first; what is browsed by one.",
+        meaning="Fields to sort what fits by, comma separated, `-price` for the dearest first.",
     ),
     OptionSpec(
         name="person",

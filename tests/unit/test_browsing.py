@@ -60,7 +60,7 @@ def test_an_order_alone_shows_everything():
     [
         (
             {"filter": RED, "sort": ("price", "brand")},
-            "sort: what is browsed is sorted by one field, got price, brand; eq",
+            "sort: what is browsed is sorted by one field, got price, brand",
         ),
         ({"filter": RED, "offset": 900}, f"offset: 900 is past the end, {len(red())} products were found"),
         ({"facets": ("brand",)}, "or products that it is `like`; or a `filter` to browse"),

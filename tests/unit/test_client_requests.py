@@ -134,7 +134,7 @@ def test_a_filter_that_is_not_json_is_refused(value):
     ("query", "given"), [(Query(), "neither"), (Query(text=""), "an empty one"), (Query(image=b""), "an empty one")]
 )
 def test_a_query_needs_a_photo_or_words(query, given):
-    with pytest.raises(InvalidRequestError, match=f"query 1: needs a photo, words, or both, got {given}; give at"):
+    with pytest.raises(InvalidRequestError, match=f"query 1: needs a photo, words, or both, got {given}; give "):
         requests.match_request([Query(text="x"), query], {})
 
 
