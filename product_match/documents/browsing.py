@@ -43,10 +43,12 @@ def _page(documents: DocumentStore, query: Mapping[str, Any], shelf: Shelf) -> l
     having = _having(query, shelf.sort.field)
     order = [(name, -1 if shelf.sort.descending else 1), ("product_id", 1)]
     page = _found(documents, having, order, shelf.offset, shelf.limit)
-    if len(page) == shelf.limit:
+    asked = query.get(name, {})
+    if len(page) == shelf.limit or asked.keys() - {"$nin"}:
+        # A full page, or none that lacks the field: all that is asked for but `$nin` asks for a value.
         return page
     passed = max(0, shelf.offset - documents.count_query(having)) if not page else 0
-    lacking = {**query, name: {**query.get(name, {}), "$in": [None]}}
+    lacking = {**query, name: {**asked, "$in": [None]}}
     return page + _found(documents, lacking, [("product_id", 1)], passed, shelf.limit - len(page))
 
 

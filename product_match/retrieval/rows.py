@@ -137,7 +137,7 @@ class RowQuery:
     @property
     def is_shelf(self) -> bool:
         """Whether nothing is searched for: what a filter fits is browsed."""
-        return not self.shares
+        return not self.sides and (self.examples is None or not self.examples.like)
 
     @property
     def is_composed(self) -> bool:

@@ -136,7 +136,7 @@ def stores(document_server, tmp_path_factory):
 
 
 @hypothesis.given(given=filters)
-@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.settings(max_examples=100, deadline=None)
 def test_a_filter_finds_the_same_products_everywhere(stores, given):
     products, documents, engines = stores
     read = read_filter(given)
@@ -157,7 +157,7 @@ def test_a_filter_finds_the_same_products_everywhere(stores, given):
     st.integers(0, 30),
     st.integers(1, 30),
 )
-@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.settings(max_examples=100, deadline=None)
 def test_a_shelf_shows_what_fits_in_order(stores, given, key, offset, limit):
     products, documents, _ = stores
     read = None if given is None else read_filter(given)
@@ -177,7 +177,7 @@ def test_a_shelf_shows_what_fits_in_order(stores, given, key, offset, limit):
 
 
 @hypothesis.given(given=filters)
-@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.settings(max_examples=100, deadline=None)
 def test_a_filter_is_read_as_it_is_written(given):
     read = read_filter(given)
     for _, fields in random_fields():
