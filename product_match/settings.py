@@ -183,6 +183,19 @@ class ServingSettings:
         default=True,
         metadata=_is("`on` (the default) publishes the metrics of the models, `off` does not.", _switch),
     )
+    trace_url: str = field(
+        default="",
+        metadata=_is(
+            "Receiver of traces, such as http://localhost:4318 (OTLP over HTTP); unset, none are made.", _text
+        ),
+    )
+    trace_every: int = field(
+        default=1000,
+        metadata=_is(
+            "One request in so many is traced, besides those that come with a `traceparent`; 1000 unless set.",
+            _whole_number,
+        ),
+    )
 
     def __post_init__(self) -> None:
         """Check what depends on something else."""
@@ -206,6 +219,8 @@ class ServingSettings:
                 f"{PREFIX}EVENT_WORDS=hashed needs {PREFIX}EVENT_HASH_KEY, or who has the digests could guess "
                 "the words; set it, such as to the output of `openssl rand -hex 24`"
             )
+        if self.trace_every < 1:
+            raise ConfigError(f"{PREFIX}TRACE_EVERY must be 1 (every request) or more, got {self.trace_every}")
         if self.metrics_address and not _is_address(self.metrics_address):
             raise ConfigError(f"{PREFIX}METRICS_ADDRESS must be host:port, got `{self.metrics_address}`")
 

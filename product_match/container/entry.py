@@ -36,7 +36,7 @@ from product_match.repository.assembly import assemble_repository
 from product_match.repository.shipped import shipped_adapters
 from product_match.settings import ServingSettings, VectorIndexKind, redacted
 from product_match.triton import health
-from product_match.triton.flags import ADMIN_KEY_VARIABLE, ListenAddress
+from product_match.triton.flags import ADMIN_KEY_VARIABLE, ListenAddress, trace_flags
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +143,7 @@ def prepare(arguments: argparse.Namespace, environment: Mapping[str, str]) -> La
         ),
         gpu=not arguments.cpu,
         admin_key=environment.get(ADMIN_KEY_VARIABLE) or secrets.token_urlsafe(24),
+        trace=trace_flags(settings),
     )
     logger.info(
         "encoder %s, precision %s, models %s, documents %s, vectors %s",

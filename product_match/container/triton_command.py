@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,6 +31,7 @@ class ProductionServer:
         gpu: True if encoders run on a GPU.
         admin_key: Header value that the restricted APIs ask for.
         load_threads: Models that load at the same time.
+        trace: The flags of `flags.trace_flags`.
     """
 
     model_repository: Path
@@ -38,6 +39,7 @@ class ProductionServer:
     gpu: bool
     admin_key: str
     load_threads: int = 8
+    trace: Sequence[Flag] = ()
 
     def command_line(self, binary: str, version: Version) -> list[str]:
         """Return the command for a Triton of `version`."""
@@ -59,7 +61,7 @@ class ProductionServer:
             own.append(Flag(name="cuda-memory-pool-byte-size", value=f"0:{CUDA_POOL_BYTES}"))
         else:
             own += [Flag(name="allow-gpu-metrics", value=False), Flag(name="pinned-memory-pool-byte-size", value=0)]
-        return [binary, *flags.arguments([*common, *own], version)]
+        return [binary, *flags.arguments([*common, *own, *self.trace], version)]
 
 
 def triton_version(environment: Mapping[str, str]) -> Version:

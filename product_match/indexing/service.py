@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import orjson
@@ -19,12 +19,10 @@ from product_match.documents.records import ProductWrite, Receipt
 from product_match.documents.store import DocumentStore
 from product_match.documents.writing import write_products
 from product_match.index.owner import IndexOwner
-from product_match.telemetry.meters import STAGE_DURATION, timed
+from product_match.telemetry.stages import Stage
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
 
 LOGGER = logging.getLogger(__name__)
-
-_WRITE: Final = STAGE_DURATION.labels("write")
 
 
 class IndexingService:
@@ -40,12 +38,13 @@ class IndexingService:
         self._documents = documents
         self._owner = owner
         self._encoded_on = encoded_on
+        self._stage = Stage("write")
 
     def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
         """Write the products of all requests; a bad product fails its own request only."""
         plans = [_plan(request) for request in requests]
         batch = [item.write() for plan in plans if isinstance(plan, list) for item in plan]
-        with timed(_WRITE):
+        with self._stage.timed():
             results = iter(write_products(self._documents, batch) if batch else ())
         if batch:
             self._note_filling()

@@ -28,7 +28,7 @@ from product_match.preprocessing.formats.header import PhotoHeader
 from product_match.preprocessing.formats.recognition import inspect
 from product_match.preprocessing.geometry import Geometry
 from product_match.preprocessing.isolation import DecoderProcess
-from product_match.telemetry.meters import STAGE_DURATION, timed
+from product_match.telemetry.stages import Stage
 
 LOGGER = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class ImagePreprocessor:
         self._decoder = Decoder(self._geometry)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode") if threads > 1 else None
         self._large = _LargePhotos(self._geometry)
-        self._stage = STAGE_DURATION.labels("decode")
+        self._stage = Stage("decode")
 
     def preprocess(self, rows: Sequence[bytes]) -> list[Pixels]:
         """Preprocess several photos, and wait for the large ones.
@@ -71,7 +71,7 @@ class ImagePreprocessor:
             rows: Encoded photos.
             wait_s: A large photo whose turn has not come by then is refused as UNAVAILABLE.
         """
-        with timed(self._stage):
+        with self._stage.timed():
             if self._pool is None or len(rows) < 2:
                 return [self._begun(row, wait_s) for row in rows]
             return list(self._pool.map(lambda row: self._begun(row, wait_s), rows))
@@ -123,7 +123,7 @@ class _LargePhotos:
         self._ending = False
         self._lock = threading.Lock()
         self._held_bytes = 0
-        self._stage = STAGE_DURATION.labels("decode_large")
+        self._stage = Stage("decode_large")
 
     def begin(self, header: PhotoHeader, data: bytes, wait_s: float) -> Future[Pixels]:
         """Begin with a photo.
@@ -156,7 +156,7 @@ class _LargePhotos:
                 return UnavailableError(_ENDING)
             if time.monotonic() > until:
                 return UnavailableError(_BUSY)
-            with timed(self._stage):
+            with self._stage.timed():
                 return process.pixels(header, data)
         except ProductMatchError as error:
             return UnavailableError(_ENDING) if self._ending else error

@@ -14,6 +14,7 @@ from product_match.index.product_cache import StoredProduct
 from product_match.retrieval.confidence import Assessment
 from product_match.retrieval.rows import RowQuery
 from product_match.retrieval.searches import Parts
+from product_match.telemetry.stages import note_stage
 
 _DIGITS = 6
 _FEW_DIGITS = 4
@@ -73,6 +74,7 @@ class Timings:
         """Note that a stage has ended, or one more part of it."""
         now = time.perf_counter()
         self.milliseconds[stage] = round(self.milliseconds.get(stage, 0.0) + (now - self._last) * 1000, 3)
+        note_stage(stage, now - self._last)
         self._last = now
 
 

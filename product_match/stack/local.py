@@ -33,7 +33,7 @@ from product_match.stack.serving import encoder_change_worker, serving_settings,
 from product_match.stack.settings import StackSettings
 from product_match.stack.state import Endpoints, StateDirectory
 from product_match.triton import health
-from product_match.triton.flags import ListenAddress, Memory
+from product_match.triton.flags import ListenAddress, Memory, trace_flags
 
 logger = logging.getLogger(__name__)
 
@@ -244,6 +244,8 @@ class LocalStack:
             self._serving(self.settings.encoder_directory),
             metrics_address=f"{LOOPBACK}:{ports['metrics']}",
             observe=self.settings.observe,
+            trace_url=self.settings.trace_url,
+            trace_every=self.settings.trace_every,
         )
         settings = triton.TritonSettings(
             model_repository=models.resolve(),
@@ -255,6 +257,7 @@ class LocalStack:
             memory=Memory(shared_memory_step=platforms.shared_memory_step(platforms.free_shared_memory())),
             admin_key=self._admin_key,
             observe=self.settings.observe,
+            trace=trace_flags(serving),
         )
         return ChildProcess(
             name="Triton",

@@ -27,6 +27,8 @@ class StackSettings:
         mongodb_port: The document store.
         encoder_threads: ONNX Runtime threads of each encoder; 0 lets it decide.
         observe: Whether the models tell what they do: metrics.
+        trace_url: Receiver of traces, OTLP over HTTP; empty for none.
+        trace_every: One request in so many is traced, besides those that come with a `traceparent`.
         event_words: What events hold of words; None to keep no events.
         event_uri: A MongoDB for events and feedback; empty for the document store.
         start_timeout_s: Longest wait until all of it is ready.
@@ -45,6 +47,8 @@ class StackSettings:
     mongodb_port: int = 0
     encoder_threads: int = 0
     observe: bool = False
+    trace_url: str = ""
+    trace_every: int = 1000
     event_words: WordsKept | None = None
     event_uri: str = ""
     start_timeout_s: float = 120.0

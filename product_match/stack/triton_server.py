@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,6 +111,7 @@ class TritonSettings:
         exit_timeout_s: Longest wait for requests in flight at the end.
         load_threads: Models that load at the same time.
         observe: Whether Triton's metrics have quantiles of latency, as in production.
+        trace: The flags of `flags.trace_flags`.
     """
 
     model_repository: Path
@@ -122,6 +123,7 @@ class TritonSettings:
     exit_timeout_s: int = 5
     load_threads: int = 8
     observe: bool = False
+    trace: Sequence[Flag] = ()
 
 
 def command_line(runtime: TritonRuntime, settings: TritonSettings) -> list[str]:
@@ -148,7 +150,7 @@ def command_line(runtime: TritonRuntime, settings: TritonSettings) -> list[str]:
     ]
     if settings.observe:
         own.append(flags.LATENCY_QUANTILES)
-    return [str(runtime.binary), *flags.arguments([*common, *own], flags.EMBEDDED_VERSION)]
+    return [str(runtime.binary), *flags.arguments([*common, *own, *settings.trace], flags.EMBEDDED_VERSION)]
 
 
 def process_environment(

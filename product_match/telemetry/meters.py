@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -46,11 +43,3 @@ INDEX_LAG: Final = _gauge(metrics.INDEX_LAG)
 STORE_SIZE: Final = _gauge(metrics.STORE_SIZE)
 CATALOGUE_READ: Final = _gauge(metrics.CATALOGUE_READ)
 EVENTS: Final = _counter(metrics.EVENTS)
-
-
-@contextmanager
-def timed(histogram: Histogram) -> Iterator[None]:
-    """Measure the time of a block, in seconds, where it succeeds."""
-    started = time.perf_counter()
-    yield
-    histogram.observe(time.perf_counter() - started)

@@ -17,6 +17,9 @@ from product_match.contract.models import ModelSpec
 from product_match.contract.options import ALL_OPTIONS, OptionSpec
 from product_match.contract.tensors import TensorSpec
 from product_match.telemetry.meters import FAILED_REQUESTS
+from product_match.telemetry.spans import SpanTracer
+from product_match.telemetry.stages import recorded_stages
+from product_match.triton.observation import trace_parent
 from product_match.triton.parameters import parse_parameters
 from product_match.triton.process import end_given_up
 from product_match.triton.waiting import triton_wait
@@ -69,6 +72,7 @@ class BatchServer:
         handler: Handler,
         options: Sequence[OptionSpec] | None = ALL_OPTIONS,
         failures: FailureNotes | None = None,
+        tracer: SpanTracer | None = None,
     ) -> None:
         """Serve `spec`; make it in the process that serves, before the first batch.
 
@@ -78,7 +82,9 @@ class BatchServer:
             handler: Answers its batches.
             options: What its requests take; None leaves parameters unread (encoders take none of their own).
             failures: Hears of requests that fail; None where nobody does.
+            tracer: Makes spans of what is done for traced requests; None where none are wanted.
         """
+        self._tracer = tracer
         self._failures = failures
         self._pb_utils = pb_utils
         self._spec = spec
@@ -97,6 +103,15 @@ class BatchServer:
             its own error; its neighbours succeed. An unexpected failure answers INTERNAL without details, and its
             trace goes to the log.
         """
+        parents = [] if self._tracer is None else [parent for parent in map(trace_parent, requests) if parent]
+        if self._tracer is None or not parents:
+            return self._executed(requests)
+        with recorded_stages() as stages:
+            responses = self._executed(requests)
+        self._tracer.record(parents, stages, {"product_match.batch_requests": len(requests)})
+        return responses
+
+    def _executed(self, requests: Sequence[Any]) -> list[Any]:
         self._end_if_given_up()
         answers: list[Answer | Future[Answer] | None] = [None] * len(requests)
         good: list[BatchRequest] = []

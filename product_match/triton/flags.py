@@ -13,6 +13,8 @@ from typing import Final
 
 from product_match.contract import options
 from product_match.host.platforms import MIB
+from product_match.settings import ServingSettings
+from product_match.telemetry.spans import SERVICE, trace_endpoint
 
 Version = tuple[int, int]
 
@@ -129,6 +131,26 @@ def serving_flags(
         Flag(name="allow-client-shm", value=False, since=(2, 69)),
         Flag(name="log-format", value="ISO8601"),
     ]
+
+
+def trace_flags(settings: ServingSettings) -> list[Flag]:
+    """Return the flags that have Triton trace requests; none where no traces are wanted.
+
+    A request with a `traceparent` is traced whatever the rate, and whatever that says of sampling (2.51).
+
+    Raises:
+        ConfigError: The receiver is no URL.
+    """
+    if not settings.trace_url:
+        return []
+    said = (
+        "mode=opentelemetry",
+        f"opentelemetry,url={trace_endpoint(settings.trace_url)}",
+        f"opentelemetry,resource=service.name={SERVICE}",
+        "level=TIMESTAMPS",
+        f"rate={settings.trace_every}",
+    )
+    return [Flag(name="trace-config", value=value) for value in said]
 
 
 def arguments(flags: Sequence[Flag], version: Version) -> list[str]:

@@ -106,14 +106,6 @@ class MetricPublisher:
         self._publish_or_stop()
 
 
-def publish_metrics(pb_utils: Any, model: str, *, wanted: bool) -> MetricPublisher:
-    """Return the publisher of a model's process, started where metrics are wanted."""
-    publisher = MetricPublisher(pb_utils, model)
-    if wanted:
-        publisher.start()
-    return publisher
-
-
 def _help(spec: MetricSpec, series: str) -> str:
     """Return the HELP of one series of a metric."""
     what = series.removeprefix(spec.name)

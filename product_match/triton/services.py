@@ -23,7 +23,7 @@ from product_match.contract.models import EOT_INDEX, IMAGE_BYTES, IMAGE_GIVEN, Q
 from product_match.encoding.session import EncoderSession
 from product_match.preprocessing.images import ImagePreprocessor, Pixels
 from product_match.preprocessing.texts import TextPreprocessor, TokenRows, decode_text
-from product_match.telemetry.meters import STAGE_DURATION, timed
+from product_match.telemetry.stages import Stage
 from product_match.triton.admission import Admission
 from product_match.triton.batches import Answer, BatchRequest, joined_rows, split_rows
 
@@ -100,12 +100,12 @@ class TextPreprocessService:
         """Use `preprocessor`; a row without words becomes one constant word, marked as not given."""
         self._preprocessor = preprocessor
         self._admission = admission
-        self._stage = STAGE_DURATION.labels("tokenise")
+        self._stage = Stage("tokenise")
 
     def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
         """Tokenise the words of all requests; where too many wait, those that were not let in yet are refused."""
         refusal = self._refusal(sum(_is_first(request) for request in requests))
-        with timed(self._stage):
+        with self._stage.timed():
             return [
                 refusal if refusal is not None and _is_first(request) else self._answer(request)
                 for request in requests

@@ -48,6 +48,14 @@ class ResponseSender:
         self.sent.put((response, flags))
 
 
+class InferenceTrace:
+    def __init__(self, context: str | None) -> None:
+        self._context = context
+
+    def get_context(self) -> str | None:
+        return self._context
+
+
 class InferenceRequest:
     def __init__(
         self, tensors: dict[str, np.ndarray], parameters: dict[str, Any] | None = None, request_id: str = ""
@@ -55,6 +63,10 @@ class InferenceRequest:
         self.tensors = {name: Tensor(name, array) for name, array in tensors.items()}
         self._parameters = parameters or {}
         self._request_id = request_id
+        self.trace_context: str | None = None
+
+    def trace(self) -> InferenceTrace:
+        return InferenceTrace(self.trace_context)
 
     def parameters(self) -> str:
         return json.dumps(self._parameters)

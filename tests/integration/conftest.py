@@ -8,6 +8,7 @@ import pytest
 
 from product_match.contract.products import product_words
 from tests.fakes.live_server import PROJECT, start_server
+from tests.fakes.trace_receiver import TraceReceiver
 
 SAMPLE = PROJECT / "sample_data"
 PRODUCTS = 40
@@ -29,8 +30,16 @@ def index_tensors(products):
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    live = start_server(tmp_path_factory.mktemp("live") / "state")
+def traces():
+    """Where the server sends its traces: those that a test asks for, as one request in a million is its own."""
+    with TraceReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, traces):
+    state = tmp_path_factory.mktemp("live") / "state"
+    live = start_server(state, "--trace-url", traces.url, "--trace-every", "1000000")
     products = sample_products()
     for start in range(0, len(products), 20):
         live.infer("product_index", index_tensors(products[start : start + 20]), wait=True)

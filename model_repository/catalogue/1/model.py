@@ -15,7 +15,7 @@ from product_match.contract.encoder import load_encoder
 from product_match.contract.models import CATALOGUE, composing_model
 from product_match.encoder_change.writers import held_until_served
 from product_match.triton.batches import BatchServer
-from product_match.triton.metrics import publish_metrics
+from product_match.triton.observation import observe
 from product_match.triton.process import prepare_process
 from product_match.triton.settings import model_settings
 
@@ -31,9 +31,11 @@ class TritonPythonModel:
         self._catalogue = open_for_writing(settings, encoder)
         self._events = open_event_access(settings)
         service = held_until_served(CatalogueService(self._catalogue, self._events), self._catalogue.gate)
-        self._server = BatchServer(pb_utils, composing_model(encoder, CATALOGUE), service, options=())
+        self._observation = observe(pb_utils, CATALOGUE, settings)
+        self._server = BatchServer(
+            pb_utils, composing_model(encoder, CATALOGUE), service, options=(), tracer=self._observation.tracer
+        )
         self._gauges = watch_catalogue(self._catalogue, settings)
-        self._metrics = publish_metrics(pb_utils, CATALOGUE, wanted=settings.observe)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
@@ -42,6 +44,6 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """Close the catalogue."""
         self._gauges.close()
-        self._metrics.close()
+        self._observation.close()
         self._catalogue.close()
         self._events.close()

@@ -12,7 +12,7 @@ from product_match.contract.models import FEEDBACK, composing_model
 from product_match.feedback.opening import open_feedback
 from product_match.recording.failures import open_failures
 from product_match.triton.batches import BatchServer
-from product_match.triton.metrics import publish_metrics
+from product_match.triton.observation import observe
 from product_match.triton.process import prepare_process
 from product_match.triton.settings import model_settings
 
@@ -27,8 +27,10 @@ class TritonPythonModel:
         spec = composing_model(load_encoder(settings.encoder_directory), FEEDBACK)
         self._feedback = open_feedback(settings)
         self._failures = open_failures(settings, FEEDBACK)
-        self._server = BatchServer(pb_utils, spec, self._feedback.service, (), self._failures)
-        self._metrics = publish_metrics(pb_utils, FEEDBACK, wanted=settings.observe)
+        self._observation = observe(pb_utils, FEEDBACK, settings)
+        self._server = BatchServer(
+            pb_utils, spec, self._feedback.service, (), self._failures, tracer=self._observation.tracer
+        )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
@@ -36,6 +38,6 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Close the store."""
-        self._metrics.close()
+        self._observation.close()
         self._feedback.close()
         self._failures.close()

@@ -13,7 +13,7 @@ from product_match.preprocessing.images import ImagePreprocessor
 from product_match.recording.failures import open_failures
 from product_match.triton.admission import open_admission
 from product_match.triton.batches import BatchServer
-from product_match.triton.metrics import publish_metrics
+from product_match.triton.observation import observe
 from product_match.triton.process import prepare_process
 from product_match.triton.services import ImagePreprocessService
 from product_match.triton.settings import model_settings
@@ -31,8 +31,8 @@ class TritonPythonModel:
         service = ImagePreprocessService(encoder, self._preprocessor, open_admission(settings.metrics_address))
         self._failures = open_failures(settings, IMAGE_PREPROCESS)
         spec = composing_model(encoder, IMAGE_PREPROCESS)
-        self._server = BatchServer(pb_utils, spec, service, failures=self._failures)
-        self._metrics = publish_metrics(pb_utils, IMAGE_PREPROCESS, wanted=settings.observe)
+        self._observation = observe(pb_utils, IMAGE_PREPROCESS, settings)
+        self._server = BatchServer(pb_utils, spec, service, failures=self._failures, tracer=self._observation.tracer)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
@@ -40,6 +40,6 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """End the decoding threads."""
-        self._metrics.close()
+        self._observation.close()
         self._preprocessor.close()
         self._failures.close()

@@ -15,7 +15,7 @@ from product_match.contract.options import INDEX_OPTIONS
 from product_match.encoder_change.writers import held_until_served
 from product_match.indexing.service import IndexingService
 from product_match.triton.batches import BatchServer
-from product_match.triton.metrics import publish_metrics
+from product_match.triton.observation import observe
 from product_match.triton.process import prepare_process
 from product_match.triton.proof import encoded_on
 from product_match.triton.settings import model_settings
@@ -33,8 +33,10 @@ class TritonPythonModel:
         encoded = partial(encoded_on, settings, encoder)
         writing = IndexingService(self._catalogue.documents, self._catalogue.owner, encoded)
         service = held_until_served(writing, self._catalogue.gate)
-        self._server = BatchServer(pb_utils, composing_model(encoder, INDEXING), service, INDEX_OPTIONS)
-        self._metrics = publish_metrics(pb_utils, INDEXING, wanted=settings.observe)
+        self._observation = observe(pb_utils, INDEXING, settings)
+        self._server = BatchServer(
+            pb_utils, composing_model(encoder, INDEXING), service, INDEX_OPTIONS, tracer=self._observation.tracer
+        )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
@@ -42,5 +44,5 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Close the catalogue."""
-        self._metrics.close()
+        self._observation.close()
         self._catalogue.close()

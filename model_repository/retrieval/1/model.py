@@ -15,7 +15,7 @@ from product_match.recording.answers import open_recorder
 from product_match.recording.failures import open_failures
 from product_match.retrieval.service import RetrievalService
 from product_match.triton.batches import BatchServer
-from product_match.triton.metrics import publish_metrics
+from product_match.triton.observation import observe
 from product_match.triton.process import prepare_process
 from product_match.triton.settings import model_settings
 
@@ -41,8 +41,10 @@ class TritonPythonModel:
         )
         self._failures = open_failures(settings, RETRIEVAL)
         spec = composing_model(encoder, RETRIEVAL)
-        self._server = BatchServer(pb_utils, spec, service, MATCH_OPTIONS, self._failures)
-        self._metrics = publish_metrics(pb_utils, RETRIEVAL, wanted=settings.observe)
+        self._observation = observe(pb_utils, RETRIEVAL, settings)
+        self._server = BatchServer(
+            pb_utils, spec, service, MATCH_OPTIONS, self._failures, tracer=self._observation.tracer
+        )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
@@ -50,7 +52,7 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Close the catalogue."""
-        self._metrics.close()
+        self._observation.close()
         self._catalogue.close()
         if self._recorder is not None:
             self._recorder.close()

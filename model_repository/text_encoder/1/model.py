@@ -11,7 +11,7 @@ from product_match.contract.encoder import TEXT_ONNX_FILE, load_encoder
 from product_match.contract.models import TEXT_ENCODER, composing_model
 from product_match.encoding.session import EncoderSession
 from product_match.triton.batches import BatchServer
-from product_match.triton.metrics import publish_metrics
+from product_match.triton.observation import observe
 from product_match.triton.process import prepare_process
 from product_match.triton.proof import prove
 from product_match.triton.services import EncoderService
@@ -29,8 +29,10 @@ class TritonPythonModel:
         spec = composing_model(encoder, TEXT_ENCODER)
         session = EncoderSession(settings.encoder_directory / TEXT_ONNX_FILE, spec, settings.encoder_threads)
         prove(settings, encoder, spec, session.encode)
-        self._server = BatchServer(pb_utils, spec, EncoderService(spec, session), options=None)
-        self._metrics = publish_metrics(pb_utils, TEXT_ENCODER, wanted=settings.observe)
+        self._observation = observe(pb_utils, TEXT_ENCODER, settings)
+        self._server = BatchServer(
+            pb_utils, spec, EncoderService(spec, session), options=None, tracer=self._observation.tracer
+        )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""
@@ -38,4 +40,4 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """Tell what was counted last."""
-        self._metrics.close()
+        self._observation.close()

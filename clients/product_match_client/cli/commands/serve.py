@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from product_match.contract.errors import ConfigError
 from product_match.host.state_layout import DEFAULT_STATE_DIRECTORY
-from product_match_client.cli.arguments import add_command, whole_number
+from product_match_client.cli.arguments import add_command, positive_integer, whole_number
 from product_match_client.cli.output import Console
 
 WORDS_KEPT: Final = ("kept", "hashed", "left_out")
@@ -82,6 +82,19 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
         help="have the models tell what they do: metrics (docs/operate.md), and an event log",
     )
     parser.add_argument(
+        "--trace-url",
+        default="",
+        metavar="URL",
+        help="send traces to this receiver of OTLP over HTTP, such as http://localhost:4318 (default: none)",
+    )
+    parser.add_argument(
+        "--trace-every",
+        type=positive_integer,
+        default=1000,
+        metavar="NUMBER",
+        help="trace one request in so many, besides those that come with a `traceparent` (default %(default)s)",
+    )
+    parser.add_argument(
         "--event-log",
         nargs="?",
         const=WORDS_KEPT[0],
@@ -147,6 +160,8 @@ def open_stack(arguments: argparse.Namespace, console: Console) -> Any:
         mongodb_port=arguments.mongodb_port,
         encoder_threads=arguments.encoder_threads,
         observe=arguments.observe,
+        trace_url=arguments.trace_url,
+        trace_every=arguments.trace_every,
         event_words=WordsKept(words_kept) if words_kept else None,
         event_uri=arguments.event_uri,
     )
