@@ -87,6 +87,10 @@ class AsyncProductMatchClient:
         """Answer several queries in one request; see `ProductMatchClient.match_batch`."""
         return await self._run(operations.match_batch(queries, options))
 
+    async def compose(self, terms: Sequence[Query], **options: Unpack[MatchOptions]) -> MatchResult:
+        """Answer one query of several photos and texts; see `ProductMatchClient.compose`."""
+        return await self._run(operations.compose(terms, options))
+
     async def index(
         self,
         product: Mapping[str, Any],

@@ -100,6 +100,20 @@ class ProductMatchClient:
         """
         return self._run(operations.match_batch(queries, options))
 
+    def compose(self, terms: Sequence[Query], **options: Unpack[MatchOptions]) -> MatchResult:
+        """Answer one query of several photos and texts.
+
+        Args:
+            terms: Each a photo, words, or both.
+            options: As in `match`; `weights` has one number for each term, 1 unless given, and what is found is not
+                to be like a term below 0.
+
+        Raises:
+            InvalidRequestError: The query cannot be served; the message says what to change.
+            UnavailableError: The server or one of its stores is away, busy or too slow.
+        """
+        return self._run(operations.compose(terms, options))
+
     def index(
         self,
         product: Mapping[str, Any],

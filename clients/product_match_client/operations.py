@@ -40,6 +40,15 @@ def match_batch(queries: Sequence[Query], options: MatchOptions) -> Operation[li
     )
 
 
+def compose(terms: Sequence[Query], options: MatchOptions) -> Operation[MatchResult]:
+    """Match one query of several terms."""
+    given: MatchOptions = {**options, "compose": True}
+    return Operation(
+        request=requests.match_request(terms, requests.match_parameters(given)),
+        read=lambda rows: _counted(answers.read_matches(rows), len(terms))[0],
+    )
+
+
 def index(row: ProductRow, *, wait: bool) -> Operation[Receipt]:
     """Add or update one product."""
     return Operation(

@@ -22,6 +22,9 @@ class MatchOptions(TypedDict, total=False):
         unlike: Ids of products that what is sought is unlike; they do not answer either.
         like_weight: Weight of `like` beside those of photo and words; 0 to 1,000.
         unlike_weight: How much of the likeness to `unlike` is taken off a score; 0 to 1,000.
+        compose: The rows of the request are the terms of one query; its answer is in the first row.
+        weights: With `compose`, the weight of each term, such as 1,0.5,-0.5; what is below 0 is not to be like it;
+            -1,000 to 1,000.
         fusion: How exact words and vectors become one ranking; `words` and `vector` are each alone.
         facets: Fields whose values to count among the products that fit, such as category,brand.
         sort: Fields to sort what fits by, comma separated, `-price` for the dearest first.
@@ -41,6 +44,8 @@ class MatchOptions(TypedDict, total=False):
     unlike: Sequence[str] | None
     like_weight: float | None
     unlike_weight: float | None
+    compose: bool | None
+    weights: Sequence[float] | None
     fusion: Literal["calibrated", "minmax", "dbsf", "rrf", "words", "vector"] | None
     facets: Sequence[str] | None
     sort: Sequence[str] | None

@@ -165,6 +165,8 @@ def _parameter(option: OptionSpec, value: Any) -> ParameterValue:
     if option.type is OptionType.NAMES:
         names = [value] if isinstance(value, str) else list(value)
         return ",".join(names) or NO_FIELDS
+    if option.type is OptionType.NUMBERS:
+        return ",".join(str(_number(option, number)) for number in value)
     if option.type is OptionType.IDS:
         ids = [value] if isinstance(value, str) else list(value)
         if not ids or not all(isinstance(id_, str) and id_.strip() for id_ in ids):

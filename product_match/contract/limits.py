@@ -85,6 +85,9 @@ DEFAULT_TOP_K: Final = 10
 MAX_EXAMPLES: Final = 100
 """Products in `like`, and in `unlike`."""
 
+MAX_TERMS: Final = 16
+"""Terms of one query, which are the rows of its request, with `compose`."""
+
 MAX_FILTER_BYTES: Final = 16 * 1024
 """Bytes of one filter's JSON."""
 

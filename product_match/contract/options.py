@@ -20,6 +20,7 @@ class OptionType(enum.Enum):
     BOOLEAN = "boolean"
     NAMES = "names"
     IDS = "ids"
+    NUMBERS = "numbers"
     TEXT = "text"
     CHOICE = "choice"
     JSON = "json"
@@ -50,7 +51,7 @@ class OptionSpec:
     def __post_init__(self) -> None:
         """Check that what reads the option finds what it needs."""
         bounded = self.minimum is not None and self.maximum is not None
-        if bounded is not (self.type in (OptionType.INTEGER, OptionType.NUMBER)):
+        if bounded is not (self.type in (OptionType.INTEGER, OptionType.NUMBER, OptionType.NUMBERS)):
             raise ValueError(f"option {self.name}: numbers have a minimum and a maximum, others have none")
         if bool(self.choices) is not (self.type is OptionType.CHOICE):
             raise ValueError(f"option {self.name}: a choice has choices, others have none")
@@ -147,6 +148,20 @@ MATCH_OPTIONS: Final = (
         minimum=0.0,
         maximum=1000.0,
         meaning="How much of the likeness to `unlike` is taken off a score.",
+    ),
+    OptionSpec(
+        name="compose",
+        type=OptionType.BOOLEAN,
+        default="false",
+        meaning="The rows of the request are the terms of one query; its answer is in the first row.",
+    ),
+    OptionSpec(
+        name="weights",
+        type=OptionType.NUMBERS,
+        default="1 each",
+        minimum=-1000.0,
+        maximum=1000.0,
+        meaning="With `compose`, the weight of each term, such as 1,0.5,-0.5; what is below 0 is not to be like it.",
     ),
     OptionSpec(
         name="fusion",

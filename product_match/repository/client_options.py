@@ -28,6 +28,7 @@ _TYPES: Final = {
     OptionType.BOOLEAN: "bool",
     OptionType.NAMES: "Sequence[str]",
     OptionType.IDS: "Sequence[str]",
+    OptionType.NUMBERS: "Sequence[float]",
     OptionType.TEXT: "str",
     OptionType.JSON: "Mapping[str, Any]",
 }

@@ -50,6 +50,8 @@ class Match:
         parts = self.parts
         similarity = {"text": parts.text, "photo": parts.photo, "exact_words": parts.words}
         similarity |= {"like": parts.like, "unlike": parts.unlike}
+        if parts.negative:
+            similarity["negatives"] = parts.negative
         explained: dict[str, Any] = {
             "similarity": {
                 name: round(value, _FEW_DIGITS) for name, value in similarity.items() if value is not None
@@ -127,6 +129,12 @@ def answer_json(encoder: str, answered: Answered, timings: Timings, token: str |
     if row.explain:
         answer["milliseconds"] = timings.milliseconds
     return orjson.dumps(answer)
+
+
+def term_json(encoder: str, name: str, number: int) -> bytes:
+    """Return the document of a row that is a term of the query in the first row."""
+    query_id = f"{name}/{number}"
+    return orjson.dumps({"query_id": query_id, "encoder": encoder, "composed_into": name, "matches": []})
 
 
 def _selected(product: StoredProduct, fields: tuple[str, ...] | None) -> orjson.Fragment | dict[str, Any]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from product_match.contract.encoder import SimilarityScale, SimilarityScales
 from product_match.contract.vectors import IMAGE_VECTOR, TEXT_VECTOR, VECTOR_NAMES
 from product_match.retrieval.examples import Examples
-from product_match.retrieval.rows import IMAGE, LIKE, TEXT, RowQuery, Vector
+from product_match.retrieval.rows import IMAGE, LIKE, TEXT, Negative, RowQuery, Vector
 
 if TYPE_CHECKING:
     from product_match.retrieval.searches import Parts
@@ -43,12 +43,12 @@ def composed_vectors(row: RowQuery, scales: SimilarityScales) -> dict[str, tuple
         terms: list[tuple[float, Vector, SimilarityScale]] = []
         if TEXT in row.sides:
             terms.append((row.shares[TEXT], row.sides[TEXT], scale[TEXT]))
-        if IMAGE in row.sides and (name == IMAGE_VECTOR or row.examples is not None):
+        if IMAGE in row.sides and (name == IMAGE_VECTOR or LIKE in row.shares):
             terms.append((row.shares[IMAGE], row.sides[IMAGE], scale[IMAGE]))
         if row.examples is not None:
             terms += _example_terms(row.examples, row.shares.get(LIKE, 0.0), name, _likeness(scales)[name])
-        if name == TEXT_VECTOR and row.examples is None:
-            terms = [(1.0, vector, scale) for _, vector, scale in terms]
+        if name == TEXT_VECTOR and LIKE not in row.shares:
+            terms = [(1.0 if share > 0 else share, vector, scale) for share, vector, scale in terms]
         if any(share > 0 for share, _, _ in terms):
             scaled = [(share, *scaled_vector(vector, scale)) for share, vector, scale in terms]
             total = np.sum([np.float32(share) * vector for share, vector, _ in scaled], axis=0, dtype=np.float32)
@@ -81,6 +81,35 @@ def measure(row: RowQuery, parts: Mapping[str, Parts], held: HeldVectors, scales
             parts[id_].text = max((found[id_] for found in compared if id_ in found), default=None)
     if row.examples is not None:
         _measure_examples(row.examples, parts, held, _likeness(scales))
+
+
+def measure_negative(
+    negative: Negative,
+    held_words: Mapping[str, float],
+    parts: Mapping[str, Parts],
+    held: HeldVectors,
+    scales: SimilarityScales,
+) -> None:
+    """Take off each product what it is too like: of a photo, or of words, which it may have or be near in sense.
+
+    Args:
+        negative: What is sought is not to be like this.
+        held_words: BM25's score of the products that have some of its words.
+        parts: What is known of each product, by point id.
+        held: Their vectors.
+        scales: Of similarities.
+    """
+    of_side = _scales(scales)
+    likeness = dict.fromkeys(held, 0.0)
+    for side, vector in negative.sides.items():
+        for name, scale in of_side.items():
+            for id_, similarity in best(held, name, vector, scale[side]).items():
+                likeness[id_] = max(likeness[id_], similarity)
+    for id_, score in held_words.items():
+        if id_ in likeness and negative.words is not None:
+            likeness[id_] = max(likeness[id_], min(1.0, negative.words.held(score)))
+    for id_, value in likeness.items():
+        parts[id_].negative += negative.weight * value
 
 
 def _photo_similarity(row: RowQuery, held: HeldVectors, of_side: Mapping[str, Scales]) -> dict[str, float]:

@@ -45,6 +45,8 @@ def rank(row: RowQuery, found: Found) -> Ranking:
     fuse = _FUSIONS.get(row.fusion)
     scores = _calibrated(row, found) if fuse is None else fuse(found)
     for id_, parts in found.parts.items():
+        if fuse is not None and parts.negative:
+            scores[id_] = scores.get(id_, 0.0) - parts.negative
         if parts.identified:
             scores[id_] = IDENTIFIED_SCORE + scores.get(id_, 0.0) / 100
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
@@ -89,7 +91,7 @@ def _composed(row: RowQuery, parts: Parts, floors: Mapping[str, float]) -> float
         score += row.shares[LIKE] * (parts.like or 0.0)
     if row.examples is not None and parts.unlike is not None:
         score -= row.examples.unlike_weight * max(0.0, parts.unlike)
-    return score
+    return score - parts.negative
 
 
 def _summed(

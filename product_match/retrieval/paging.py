@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from product_match.contract.encoder import SimilarityScales
 from product_match.retrieval.fusion import Ranking, rank
 from product_match.retrieval.rows import Level, RowQuery
-from product_match.retrieval.searches import IDENTIFIERS, Found, Parts, Search, gather
+from product_match.retrieval.searches import RANKED, Found, Parts, Search, gather
 from product_match.vectors.vector_index import Hit
 
 
@@ -68,7 +68,7 @@ def _found_at(
     """Return what would have been found, had the searches been as deep as the level."""
     if level is row.levels[-1]:
         return gather(row, searches, answers, scales)
-    limits = [search.query.limit if search.name == IDENTIFIERS else level.depth for search in searches]
+    limits = [level.depth if search.name in RANKED else search.query.limit for search in searches]
     shallow = [
         replace(search, query=replace(search.query, limit=limit))
         for search, limit in zip(searches, limits, strict=True)

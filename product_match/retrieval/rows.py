@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -60,6 +59,21 @@ class Level:
     ranks: int
 
 
+@dataclass(frozen=True)
+class Negative:
+    """What is sought is not to be like this.
+
+    Attributes:
+        weight: How much of the likeness is taken off a score; above 0.
+        sides: As those of a query.
+        words: The words as they are looked up; None where none came.
+    """
+
+    weight: float
+    sides: Mapping[str, Vector]
+    words: WordQuery | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class RowQuery:
     """One row of a request, ready to search.
@@ -80,6 +94,7 @@ class RowQuery:
         examples: Products that it is like and unlike; None where it names none.
         offset: How many of the best matches are passed over.
         shape: How the answer is to be shaped; None where it is not.
+        negatives: What it is not to be like.
         options: What the request gave, by name.
     """
 
@@ -98,6 +113,7 @@ class RowQuery:
     examples: Examples | None = None
     offset: int = 0
     shape: Shape | None = None
+    negatives: tuple[Negative, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -141,8 +157,8 @@ class RowQuery:
 
     @property
     def is_composed(self) -> bool:
-        """Whether more than one thing is given, or a product: vectors of what is found have to be measured then."""
-        return len(self.sides) > 1 or self.examples is not None
+        """Whether vectors of what is found have to be measured: more is given than a photo, or words."""
+        return len(self.sides) > 1 or self.examples is not None or bool(self.negatives)
 
 
 def read_row(request: BatchRequest, row: int, reader: QueryReader) -> RowQuery:
@@ -155,19 +171,20 @@ def read_row(request: BatchRequest, row: int, reader: QueryReader) -> RowQuery:
     examples = read_examples(options)
     sides = _given_sides(request, row)
     shares = _shares(sides, examples, options, row)
+    top_k, offset = _window(options)
     shape = read_shape(options, browsing=not shares)
     heard = {side: embeds for side, embeds in sides.items() if shares[side] > 0}
     text = _text(request, row) if TEXT in heard else ""
-    name = request.request_id or uuid.uuid4().hex
     return RowQuery(
-        query_id=name if request.rows == 1 else f"{name}/{row}",
+        query_id=request.name if request.rows == 1 else f"{request.name}/{row}",
         sides=heard,
         shares={side: share for side, share in shares.items() if share > 0},
         examples=examples,
         shape=shape,
         text=text,
         words=reader.read(text) if text else None,
-        **_window(options),
+        top_k=top_k,
+        offset=offset,
         fields=options.get("fields"),
         filter=read_filter(options.get("filter")),
         min_score=options.get("min_score"),
@@ -178,14 +195,14 @@ def read_row(request: BatchRequest, row: int, reader: QueryReader) -> RowQuery:
     )
 
 
-def _window(options: Mapping[str, Any]) -> dict[str, int]:
+def _window(options: Mapping[str, Any]) -> tuple[int, int]:
     top_k, offset = options.get("top_k", limits.DEFAULT_TOP_K), options.get("offset", 0)
     if offset + top_k > limits.MAX_TOP_K:
         raise InvalidRequestError(
             f"offset {offset} and top_k {top_k} reach past match {limits.MAX_TOP_K:,}, the last that can be had; "
             "narrow the query with a filter"
         )
-    return {"top_k": top_k, "offset": offset}
+    return top_k, offset
 
 
 def _shares(

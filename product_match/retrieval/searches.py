@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from product_match.contract.encoder import SimilarityScales
 from product_match.contract.vectors import IMAGE_VECTOR, TEXT_VECTOR, WORDS_VECTOR, SparseVector
-from product_match.retrieval.composition import composed_vectors, measure, scaled_vector
+from product_match.retrieval.composition import composed_vectors, measure, measure_negative, scaled_vector
 from product_match.retrieval.rows import IMAGE, TEXT, RowQuery, Vector
 from product_match.vectors.vector_index import Hit, VectorQuery
 
 WORDS: Final = "words"
 IDENTIFIERS: Final = "identifiers"
+NEGATIVES: Final = "negatives"
 TEXTS: Final = "texts"
 PHOTOS: Final = "photos"
 
+RANKED: Final = frozenset({WORDS, TEXTS, PHOTOS})
+"""Searches whose hits are candidates, as deep as a page needs."""
+
 MOST_IDENTIFIED: Final = 10
+MOST_NEGATIVE: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Search:
     """One search of a row.
 
     Attributes:
-        name: `WORDS`, `IDENTIFIERS`, `TEXTS` or `PHOTOS`.
+        name: `WORDS`, `IDENTIFIERS`, `TEXTS`, `PHOTOS`, or `NEGATIVES` and a number.
         query: What the index is asked.
         offset: What to add to a hit's score.
     """
@@ -46,6 +51,7 @@ class Parts:
         photo: Scaled similarity of the photo with the product's photos; of the words, for a product without words.
         like: Scaled similarity with the products that what is sought is like.
         unlike: With the one that it is unlike which the product is most alike.
+        negative: What is taken off its score for what it is not to be like.
         ranks: Its rank in each search that found it, from 1.
     """
 
@@ -55,6 +61,7 @@ class Parts:
     photo: float | None = None
     like: float | None = None
     unlike: float | None = None
+    negative: float = 0.0
     ranks: dict[str, int] = field(default_factory=dict)
 
 
@@ -77,6 +84,11 @@ class Found:
 def row_searches(row: RowQuery, scales: SimilarityScales) -> list[Search]:
     """Return what to search for a row."""
     found = _dense_searches(row, scales) if row.fusion != WORDS or row.words is None else []
+    found += [
+        Search(f"{NEGATIVES}/{number}", _negative_query(row, negative.words.vector))
+        for number, negative in enumerate(row.negatives)
+        if negative.words is not None and negative.words.vector.indices
+    ]
     if row.words is None or row.fusion == "vector":
         return found
     if row.words.vector.indices:
@@ -107,6 +119,10 @@ def _dense_searches(row: RowQuery, scales: SimilarityScales) -> list[Search]:
     return found
 
 
+def _negative_query(row: RowQuery, vector: SparseVector) -> VectorQuery:
+    return replace(_query(row, WORDS_VECTOR, vector, limit=MOST_NEGATIVE), with_vectors=False)
+
+
 def _query(
     row: RowQuery,
     vector_name: str,
@@ -133,6 +149,8 @@ def gather(
     floors: dict[str, float] = {}
     named = row.examples.points if row.examples is not None else frozenset()
     for search, hits in zip(searches, answers, strict=True):
+        if search.name.startswith(NEGATIVES):
+            continue
         for rank, hit in enumerate((hit for hit in hits if hit.id not in named), start=1):
             held = parts.setdefault(hit.id, Parts())
             held.ranks[search.name] = rank
@@ -146,7 +164,14 @@ def gather(
             floors[search.name] = hits[-1].score + search.offset
     if row.is_composed:
         held_vectors = {hit.id: hit.vectors for hits in answers for hit in hits if hit.id in parts and hit.vectors}
+        held_words = {
+            search.name: {hit.id: hit.score for hit in hits}
+            for search, hits in zip(searches, answers, strict=True)
+            if search.name.startswith(NEGATIVES)
+        }
         measure(row, parts, held_vectors, scales)
+        for number, negative in enumerate(row.negatives):
+            measure_negative(negative, held_words.get(f"{NEGATIVES}/{number}", {}), parts, held_vectors, scales)
     lists = {
         search.name: [hit for hit in hits if hit.id not in named] if named else hits
         for search, hits in zip(searches, answers, strict=True)

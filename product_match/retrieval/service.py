@@ -19,7 +19,7 @@ from product_match.contract.errors import ProductMatchError, in_row, unforeseen
 from product_match.contract.filters import ProductFilter
 from product_match.contract.models import MATCHES
 from product_match.index.product_cache import StoredProduct
-from product_match.retrieval.answers import Answered, Recorder, Timings, answer_json
+from product_match.retrieval.answers import Answered, Recorder, Timings, answer_json, term_json
 from product_match.retrieval.browsing import browsed, past_the_end
 from product_match.retrieval.composition import HeldVectors
 from product_match.retrieval.confidence import (
@@ -36,6 +36,7 @@ from product_match.retrieval.paging import RankedRow, rank_in_steps
 from product_match.retrieval.rows import RowQuery, read_row
 from product_match.retrieval.searches import row_searches
 from product_match.retrieval.shaping import Shaped, shaped
+from product_match.retrieval.terms import check_terms, composed
 from product_match.retrieval.walking import Walk, walk
 from product_match.statistics.catalogue import CatalogueStatistics
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
@@ -118,7 +119,22 @@ class RetrievalService:
         plans = self._with_examples([_plan(request, reader) for request in requests])
         rows = [row for plan in plans if isinstance(plan, list) for row in plan]
         answers = iter(self._answers(rows, statistics) if rows else ())
-        return [_answer([next(answers) for _ in plan]) if isinstance(plan, list) else plan for plan in plans]
+        return [
+            plan if isinstance(plan, ProductMatchError) else self._answer(request, [next(answers) for _ in plan])
+            for request, plan in zip(requests, plans, strict=True)
+        ]
+
+    def _answer(self, request: BatchRequest, rows: Sequence[_RowAnswer]) -> Answer:
+        """Return the answer of a request; what is wrong with one of its rows is wrong with the request."""
+        texts = []
+        for number, row in enumerate(rows):
+            if isinstance(row, ProductMatchError):
+                return in_row(row, number, len(rows))
+            texts.append(row)
+        # A composed query is one row of several; the others say where their answer is.
+        left = range(len(rows), request.rows)
+        texts += [term_json(self._encoder.identity, request.name, number) for number in left]
+        return {MATCHES.name: bytes_column(texts)}
 
     def _with_examples(self, plans: list[_Plan]) -> list[_Plan]:
         """Put in the vectors of products that rows are like and unlike: one call for the whole batch."""
@@ -226,16 +242,6 @@ class RetrievalService:
         return wider
 
 
-def _answer(rows: Sequence[_RowAnswer]) -> Answer:
-    """Return the answer of a request; what is wrong with one of its rows is wrong with the request."""
-    texts = []
-    for number, row in enumerate(rows):
-        if isinstance(row, ProductMatchError):
-            return in_row(row, number, len(rows))
-        texts.append(row)
-    return {MATCHES.name: bytes_column(texts)}
-
-
 def _answered(
     row: RowQuery, result: Shaped, outcome: str, would_match: Sequence[dict[str, Any]]
 ) -> Answered | ProductMatchError:
@@ -261,6 +267,10 @@ def _known(rows: list[RowQuery], held: HeldVectors) -> _Plan:
 
 def _plan(request: BatchRequest, reader: QueryReader) -> _Plan:
     rows: list[RowQuery] = []
+    try:
+        check_terms(request.parameters, request.rows)
+    except ProductMatchError as error:
+        return error
     for row in range(request.rows):
         try:
             rows.append(read_row(request, row, reader))
@@ -268,7 +278,12 @@ def _plan(request: BatchRequest, reader: QueryReader) -> _Plan:
             return error
         except Exception:
             return in_row(unforeseen(LOGGER, "a query could not be read"), row, request.rows)
-    return rows
+    if not request.parameters.get("compose"):
+        return rows
+    try:
+        return [composed(rows, request.name, request.parameters, reader)]
+    except ProductMatchError as error:
+        return error
 
 
 def _loosened(product_filter: ProductFilter | None) -> list[tuple[ProductFilter | None, tuple[str, ...]]]:

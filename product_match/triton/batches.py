@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -44,6 +46,11 @@ class BatchRequest:
     tensors: Tensors
     parameters: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
+
+    @cached_property
+    def name(self) -> str:
+        """What answers are named after: the request, or by chance where it has no name."""
+        return self.request_id or uuid.uuid4().hex
 
     @property
     def rows(self) -> int:

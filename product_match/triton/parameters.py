@@ -22,7 +22,7 @@ def parse_parameters(text: str, options: Sequence[OptionSpec] = ALL_OPTIONS) -> 
         options: The options that the model takes.
 
     Returns:
-        The given options by name: int, float, bool, tuple of names or ids, text, a choice, or the decoded JSON.
+        The given options by name: int, float, bool, tuple of names, ids or numbers, text, choice, or decoded JSON.
 
     Raises:
         InvalidRequestError: An unknown parameter, or a value of the wrong type or out of range.
@@ -78,6 +78,19 @@ def _number(option: OptionSpec, value: object) -> float:
         raise _wrong(option, expected, value)
     _check_range(option, expected, value)
     return float(value)
+
+
+def _numbers(option: OptionSpec, value: object) -> tuple[float, ...]:
+    expected = f"numbers {_range(option)}, comma separated"
+    if not isinstance(value, str):
+        raise _wrong(option, expected, value)
+    try:
+        numbers = tuple(float(number) for number in value.split(","))
+    except ValueError as error:
+        raise _wrong(option, expected, value) from error
+    for number in numbers:
+        _check_range(option, expected, number)
+    return numbers
 
 
 def _check_range(option: OptionSpec, expected: str, value: float) -> None:
@@ -164,6 +177,7 @@ _READERS = {
     OptionType.BOOLEAN: _boolean,
     OptionType.NAMES: _names,
     OptionType.IDS: _ids,
+    OptionType.NUMBERS: _numbers,
     OptionType.TEXT: _text,
     OptionType.CHOICE: _choice,
     OptionType.JSON: _json,

@@ -105,6 +105,7 @@ def test_the_version_is_told(capsys):
         ([], "the following arguments are required: COMMAND"),
         (["sing"], "invalid choice: 'sing'"),
         (["match"], "give --image, --text, or both, or --like, or a --filter to browse"),
+        (["evaluate", "--queries", "q", "--weights", "1"], "unrecognized arguments: --weights"),
         (["match", "--like", "[1"], "argument --like: expected product ids, got `[1`"),
         (["match", "--text", "x", "--top-k", "five"], "argument --top-k: invalid int value: 'five'"),
         (["match", "--text", "x", "--url", "ftp://x"], "`ftp://x` is not the address of a server; write host:port"),

@@ -38,6 +38,7 @@ def parse(**given):
         ({"fields": "-"}, {"fields": ()}),
         ({"like": "1042, 1043"}, {"like": ("1042", "1043")}),
         ({"unlike": ' ["1042", "a,b", 7]'}, {"unlike": ("1042", "a,b", "7")}),
+        ({"weights": "1, -0.5"}, {"weights": (1.0, -0.5)}),
         ({"wait": True}, {"wait": True}),
         ({"wait": "false"}, {"wait": False}),
         ({"wait": "YES"}, {"wait": True}),
@@ -83,7 +84,10 @@ def test_typed_values_and_strings_are_read_alike(given, expected):
         ({"like": "[1.5]"}, "none of them empty, got '[1.5]'"),
         ({"unlike": '["1042"'}, "unlike: expected product ids, comma separated, or a JSON list"),
         ({"like": ",".join(["x"] * 101)}, "like: 101 products, the limit is 100; name those that tell the most"),
-        ({"topk": 5}, "parameter `topk` is not known here; known are explain, facets, fields"),
+        ({"weights": "1,b"}, "weights: expected numbers from -1,000 to 1,000, comma separated, got '1,b'"),
+        ({"weights": "1,nan"}, "comma separated, got nan"),
+        ({"weights": 1}, "comma separated, got 1"),
+        ({"topk": 5}, "parameter `topk` is not known here; known are compose, explain, facets"),
     ],
 )
 def test_bad_values_say_what_was_expected_and_what_came(given, words):

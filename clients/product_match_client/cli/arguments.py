@@ -67,6 +67,7 @@ def add_options(parser: argparse._ActionsContainer, options: Sequence[OptionSpec
         OptionType.NUMBER: ("NUMBER", float),
         OptionType.NAMES: ("NAMES", names),
         OptionType.IDS: ("IDS", product_ids),
+        OptionType.NUMBERS: ("NUMBERS", numbers),
         OptionType.TEXT: ("TEXT", str),
         OptionType.JSON: ("JSON", json_object),
     }
@@ -157,6 +158,14 @@ def whole_number(text: str) -> int:
 def names(text: str) -> list[str]:
     """Read names with commas between them, for argparse; `-` is none."""
     return [] if text.strip() == "-" else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def numbers(text: str) -> list[float]:
+    """Read numbers with commas between them, for argparse."""
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas between them, got `{text}`") from error
 
 
 def product_ids(text: str) -> list[str]:

@@ -15,7 +15,9 @@ from product_match_client.cli.output import Console
 
 PARTS: Final = ("test", "validation", "train", "all")
 DEPTH: Final = 10
-OF_EACH_QUERY: Final = frozenset({"top_k", "offset", "fields", "filter", "like", "unlike", "facets", "explain"})
+OF_EACH_QUERY: Final = frozenset(
+    {"top_k", "offset", "fields", "filter", "like", "unlike", "facets", "compose", "weights", "explain"}
+)
 """Options that the queries or the measures decide; a person may set the others for all queries."""
 
 RUN_OPTIONS: Final = [option for option in MATCH_OPTIONS if option.name not in OF_EACH_QUERY]

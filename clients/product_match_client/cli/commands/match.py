@@ -12,7 +12,11 @@ from product_match.contract.options import MATCH_OPTIONS
 from product_match_client.answers import MatchResult
 from product_match_client.cli.arguments import add_command, add_options, open_client
 from product_match_client.cli.output import Column, Console, price_text
-from product_match_client.requests import NOTHING_ELSE_NEEDED
+from product_match_client.requests import NOTHING_ELSE_NEEDED, Query
+
+WITHOUT_WEIGHT: Final = -0.5
+OPTIONS: Final = [option for option in MATCH_OPTIONS if option.name not in ("compose", "weights")]
+"""Options of one row; a query of several terms is made of `--without`."""
 
 COLUMNS = (
     Column(title="rank", right=True),
@@ -44,7 +48,13 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument("--image", metavar="FILE", help="photo to match; `-` reads it from standard input")
     parser.add_argument("--text", metavar="WORDS", help="words to match")
-    add_options(parser, MATCH_OPTIONS)
+    parser.add_argument(
+        "--without",
+        metavar="WORDS",
+        action="append",
+        help=f"words for what is not to be found, such as stripes; counts {-WITHOUT_WEIGHT:g} (repeat it for more)",
+    )
+    add_options(parser, OPTIONS)
     parser.set_defaults(run=run, refuse=parser.error)
 
 
@@ -53,10 +63,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     asked = (arguments.image, arguments.text, *(getattr(arguments, name) for name in NOTHING_ELSE_NEEDED))
     if all(given is None for given in asked):
         arguments.refuse("give --image, --text, or both, or --like, or a --filter to browse")
-    options = {option.name: getattr(arguments, option.name) for option in MATCH_OPTIONS}
+    options: dict[str, Any] = {option.name: getattr(arguments, option.name) for option in OPTIONS}
     image = sys.stdin.buffer.read() if arguments.image == "-" else arguments.image
     with open_client(arguments) as client:
-        result = client.match(image, arguments.text, **options)
+        if arguments.without:
+            terms = [Query(image=image, text=arguments.text), *(Query(text=words) for words in arguments.without)]
+            options["weights"] = [1.0, *[WITHOUT_WEIGHT] * len(arguments.without)]
+            result = client.compose(terms, **options)
+        else:
+            result = client.match(image, arguments.text, **options)
     if arguments.json or not console.for_person:
         console.json(dataclasses.asdict(result, dict_factory=said))
     else:
