@@ -105,6 +105,8 @@ def _query(event: Event) -> dict[str, Any] | str:
         query["text"] = event["words"]
     elif event["kind"] == "words" or "words_digest" in event:
         return "words that are not kept"
+    elif event["kind"] != "like":
+        return "nothing was asked but a filter"
     if "filter" in event:
         query["filter"] = json.loads(event["filter"])
     query |= {name: event["options"][name] for name in _ASKED_WITH if event["options"].get(name)}

@@ -8,7 +8,6 @@ from typing import Any, Final
 import orjson
 
 from product_match.events.ids import event_id
-from product_match.events.opening import open_writer
 from product_match.events.privacy import Privacy, privacy_of
 from product_match.events.writer import EventWriter
 from product_match.feedback.opening import open_signer
@@ -36,11 +35,6 @@ class AnswerRecorder:
     def __call__(self, encoder: str, answered: Sequence[Answered], timings: Timings) -> list[str | None]:
         """Note the answers of a batch; return the token of each, None where answers are not signed."""
         return [self._note(encoder, one, timings.milliseconds) for one in answered]
-
-    def close(self) -> None:
-        """Write what is left."""
-        if self._writer is not None:
-            self._writer.close()
 
     def _note(self, encoder: str, answered: Answered, milliseconds: Mapping[str, float]) -> str | None:
         row = answered.row
@@ -90,11 +84,15 @@ class AnswerRecorder:
         return event
 
 
-def open_recorder(settings: ServingSettings) -> AnswerRecorder | None:
+def open_recorder(settings: ServingSettings, writer: EventWriter | None) -> AnswerRecorder | None:
     """Return what takes note of answers; None where nothing is noted.
 
+    Args:
+        settings: Say with which keys answers are signed, and what of a person is kept.
+        writer: Of the events, which who opened it closes; None where none are kept.
+
     Raises:
-        ConfigError: The keys or the URI are wrong.
+        ConfigError: The keys are wrong.
     """
-    signer, writer = open_signer(settings), open_writer(settings)
+    signer = open_signer(settings)
     return None if signer is None and writer is None else AnswerRecorder(privacy_of(settings), signer, writer)

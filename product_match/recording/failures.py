@@ -11,18 +11,22 @@ from product_match.settings import ServingSettings
 
 
 class FailureRecorder:
-    """Hands an event of each failed request to the writer."""
+    """Hands an event of each failed request to the writer.
+
+    Attributes:
+        writer: Of the process's events; None where none are kept.
+    """
 
     def __init__(self, model: str, privacy: Privacy, writer: EventWriter | None) -> None:
         """Note failures of `model`; without a writer nothing is noted."""
-        self._model, self._privacy, self._writer = model, privacy, writer
+        self._model, self._privacy, self.writer = model, privacy, writer
 
     def __call__(self, request_id: str, error: ProductMatchError) -> None:
         """Note that a request has failed."""
-        if self._writer is None:
+        if self.writer is None:
             return
         name = event_id()
-        self._writer.add(
+        self.writer.add(
             {
                 "_id": name,
                 "order": name,
@@ -36,8 +40,8 @@ class FailureRecorder:
 
     def close(self) -> None:
         """Write what is left."""
-        if self._writer is not None:
-            self._writer.close()
+        if self.writer is not None:
+            self.writer.close()
 
 
 def open_failures(settings: ServingSettings, model: str) -> FailureRecorder:

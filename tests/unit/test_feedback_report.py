@@ -182,6 +182,7 @@ def test_judged_queries_are_what_evaluate_reads():
         answer("7", words_digest="ab"),
         answer("8", "sofa"),
         answer("9", "nobody said anything"),
+        answer("10", kind="browse", filter="{}"),
     ]
     feedback = [
         said("1", "a", "purchase"),
@@ -194,9 +195,15 @@ def test_judged_queries_are_what_evaluate_reads():
         said("7", "a", "click"),
         said("8", "a", "wrong"),
         said("gone", "a", "click"),
+        said("10", "a", "click"),
     ]
     exported = judged_from_feedback(events, joined(events, feedback))
-    assert exported.left_out == {"a photo, which is not kept": 1, "words that are not kept": 1, "nothing accepted": 1}
+    assert exported.left_out == {
+        "a photo, which is not kept": 1,
+        "words that are not kept": 1,
+        "nothing was asked but a filter": 1,
+        "nothing accepted": 1,
+    }
     lines = [json.dumps(query) for query in exported.queries]
     under_50, shoe, hat, like = read_judged_queries(lines, "export")
     assert (under_50.text, under_50.options, under_50.accept) == (

@@ -10,6 +10,7 @@ import pytest
 
 from product_match.contract.errors import ConfigError, InvalidRequestError, UnavailableError
 from product_match.contract.feedback import parse_feedback, written_feedback
+from product_match.events import store
 from product_match.events.ids import earliest_id, event_id, time_of
 from product_match.events.store import FEEDBACK, EventStore, open_events
 from product_match.feedback.keys import make_key, read_keys
@@ -196,3 +197,14 @@ def test_what_is_written_is_read():
     assert parse_feedback(written_feedback(7, None)) == 7
     assert parse_feedback(written_feedback(None, "Purchase")) == "purchase"
     assert read_keys(KEYS.value).signing.key_id == "a"
+
+
+def test_a_mongodb_is_given_a_ttl_index_instead(settings, monkeypatch):
+    """nx-27017 plays the MongoDB that it is not: it has such indexes, too."""
+    monkeypatch.setattr(store, "_EMBEDDED", "another")
+    events = open_events(replace(settings, event_days=1.0))
+    now = time.time()
+    events.record_feedback([{"_id": str(age), "order": event_id(now - age * 3600)} for age in (25, 1)])
+    assert [document["_id"] for document in events.page(FEEDBACK, "", 9)] == ["1"]
+    assert events.remove_expired() == 0
+    events.close()

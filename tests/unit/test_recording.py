@@ -9,6 +9,7 @@ import pytest
 
 from product_match.contract.errors import ConfigError, UnavailableError
 from product_match.contract.filters import read_filter
+from product_match.events.opening import open_writer
 from product_match.events.store import EVENTS, open_events
 from product_match.feedback.keys import make_key, read_keys
 from product_match.feedback.tokens import TokenReader
@@ -55,6 +56,19 @@ def settings_of(catalogue_settings, **changes):
 
 
 @pytest.fixture
+def recorded():
+    """Opens a recorder; what it is given is stored when `close` is called."""
+    writers = []
+
+    def opened(settings):
+        writers.append(open_writer(settings))
+        return open_recorder(settings, writers[-1])
+
+    opened.close = lambda: [writer.close() for writer in writers if writer is not None]
+    return opened
+
+
+@pytest.fixture
 def kept(catalogue_settings):
     store = open_events(catalogue_settings)
     yield lambda: store.page(EVENTS, "", 100)
@@ -75,12 +89,12 @@ def test_a_kind_is_what_was_asked_with(asked, kind):
     assert kind_of(asked) == kind
 
 
-def test_each_answer_has_a_token_of_its_own_that_says_what_it_was(catalogue_settings):
-    recorder = open_recorder(settings_of(catalogue_settings, feedback_keys=Secret(KEYS)))
+def test_each_answer_has_a_token_of_its_own_that_says_what_it_was(catalogue_settings, recorded):
+    recorder = recorded(settings_of(catalogue_settings, feedback_keys=Secret(KEYS)))
     reader = TokenReader(read_keys(KEYS))
     asked = [answered("a", "b"), answered("a", offset=30, options={"person": "customer-7"})]
     first, second = (reader.read(token) for token in recorder("demo@1", asked, Timings()))
-    recorder.close()
+    recorded.close()
     assert first.facts.answer_id != second.facts.answer_id
     assert (first.facts.kind, first.facts.outcome, first.facts.encoder) == ("words", "weak", "demo@1")
     assert [first.rank_of("a"), first.rank_of("b"), second.rank_of("a")] == [1, 2, 31]
@@ -89,8 +103,8 @@ def test_each_answer_has_a_token_of_its_own_that_says_what_it_was(catalogue_sett
     assert "customer" not in second.facts.person
 
 
-def test_an_event_says_what_was_asked_and_answered(catalogue_settings, kept):
-    recorder = open_recorder(settings_of(catalogue_settings, event_log=True, feedback_keys=Secret(KEYS)))
+def test_an_event_says_what_was_asked_and_answered(catalogue_settings, recorded, kept):
+    recorder = recorded(settings_of(catalogue_settings, event_log=True, feedback_keys=Secret(KEYS)))
     given = {"price": {"lte": 50}, "category": "Hats"}
     options = {"filter": given, "person": "customer-7", "top_k": 2, "like": ("7", "8")}
     timings = Timings()
@@ -98,7 +112,7 @@ def test_an_event_says_what_was_asked_and_answered(catalogue_settings, kept):
     (token,) = recorder(
         "demo@1", [answered("a", "b", text="red beenie", options=options, filter=read_filter(given))], timings
     )
-    recorder.close()
+    recorded.close()
     (event,) = kept()
     facts = TokenReader(read_keys(KEYS)).read(token).facts
     assert event["_id"] == event["order"] == facts.answer_id
@@ -112,12 +126,12 @@ def test_an_event_says_what_was_asked_and_answered(catalogue_settings, kept):
 
 
 @pytest.mark.parametrize("words", [WordsKept.HASHED, WordsKept.LEFT_OUT])
-def test_words_that_are_not_kept_are_nowhere_in_an_event(catalogue_settings, kept, words):
+def test_words_that_are_not_kept_are_nowhere_in_an_event(catalogue_settings, recorded, kept, words):
     settings = settings_of(catalogue_settings, event_log=True, event_words=words)
-    recorder, failures = open_recorder(settings), open_failures(settings, "text_preprocess")
+    recorder, failures = recorded(settings), open_failures(settings, "text_preprocess")
     assert recorder("demo@1", [answered("a", text="for anna beenie")], Timings()) == [None]
     failures("anna's request"[-7:], UnavailableError("filter: unknown field 'anna'"))
-    recorder.close()
+    recorded.close()
     failures.close()
     answer, failure = sorted(kept(), key=lambda event: event["type"])
     assert "anna" not in json.dumps([answer, failure], default=str)
@@ -126,15 +140,15 @@ def test_words_that_are_not_kept_are_nowhere_in_an_event(catalogue_settings, kep
     assert failure["message"] == "filter"
 
 
-def test_a_very_long_answer_is_kept_in_part(catalogue_settings, kept):
-    recorder = open_recorder(settings_of(catalogue_settings, event_log=True))
+def test_a_very_long_answer_is_kept_in_part(catalogue_settings, recorded, kept):
+    recorder = recorded(settings_of(catalogue_settings, event_log=True))
     recorder("demo@1", [answered(*map(str, range(300)))], Timings())
-    recorder.close()
+    recorded.close()
     (event,) = kept()
     assert len(event["results"]) == MOST_RESULTS
 
 
-def test_a_failure_is_an_event_of_its_model(catalogue_settings, kept):
+def test_a_failure_is_an_event_of_its_model(catalogue_settings, recorded, kept):
     failures = open_failures(settings_of(catalogue_settings, event_log=True), "image_preprocess")
     failures("r1", UnavailableError("the server is busy: 600 requests wait"))
     failures.close()
@@ -143,11 +157,11 @@ def test_a_failure_is_an_event_of_its_model(catalogue_settings, kept):
     assert (event["code"], event["message"]) == ("UNAVAILABLE", "the server is busy: 600 requests wait")
 
 
-def test_where_nothing_is_kept_nothing_is_noted(catalogue_settings, kept):
-    assert open_recorder(catalogue_settings) is None
+def test_where_nothing_is_kept_nothing_is_noted(catalogue_settings, recorded, kept):
+    assert open_recorder(catalogue_settings, None) is None
     failures = open_failures(catalogue_settings, "retrieval")
     failures("r", UnavailableError("x"))
     failures.close()
     assert kept() == []
     with pytest.raises(ConfigError, match="feedback keys: not JSON"):
-        open_recorder(replace(catalogue_settings, feedback_keys=Secret("x")))
+        open_recorder(replace(catalogue_settings, feedback_keys=Secret("x")), None)

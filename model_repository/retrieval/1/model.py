@@ -30,16 +30,15 @@ class TritonPythonModel:
         encoder = load_encoder(settings.encoder_directory)
         self._catalogue = open_for_retrieval(settings, encoder)
         catalogue = self._catalogue
-        self._recorder = open_recorder(settings)
+        self._failures = open_failures(settings, RETRIEVAL)
         service = RetrievalService(
             encoder,
             catalogue.index,
             catalogue.products,
             lambda: catalogue.statistics.current,
             catalogue.language,
-            self._recorder,
+            open_recorder(settings, self._failures.writer),
         )
-        self._failures = open_failures(settings, RETRIEVAL)
         spec = composing_model(encoder, RETRIEVAL)
         self._observation = observe(pb_utils, RETRIEVAL, settings)
         self._server = BatchServer(
@@ -54,6 +53,4 @@ class TritonPythonModel:
         """Close the catalogue."""
         self._observation.close()
         self._catalogue.close()
-        if self._recorder is not None:
-            self._recorder.close()
         self._failures.close()
