@@ -100,6 +100,8 @@ def _query(event: Event) -> dict[str, Any] | str:
     """Return the query that an event is of, without its grades; or why it cannot be asked again."""
     if event["kind"].startswith("photo"):
         return "a photo, which is not kept"
+    if event["options"].get("compose"):
+        return "several terms, which are one query together"
     query: dict[str, Any] = {"kind": event["kind"]}
     if event.get("words"):
         query["text"] = event["words"]

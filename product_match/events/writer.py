@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -9,8 +10,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
-
-import orjson
 
 from product_match.contract.errors import ProductMatchError, unforeseen
 from product_match.telemetry.meters import EVENTS
@@ -127,6 +126,11 @@ class EventWriter:
             self._away_until = self._clock() + AWAY_S
             self._log(batch)
             return
+        except Exception:
+            # One that cannot be stored must not take those beside it along.
+            unforeseen(LOGGER, "events could not be stored, and follow here")
+            self._log(batch)
+            return
         self.counts.stored += len(batch)
         _STORED.inc(len(batch))
         if self._is_away:
@@ -145,7 +149,7 @@ class EventWriter:
         self.counts.logged += len(batch)
         _LOGGED.inc(len(batch))
         for event in batch:
-            LOGGER.info("event %s", orjson.dumps(event, default=str).decode())
+            LOGGER.info("event %s", json.dumps(event, default=str))
 
     def _sweep(self) -> None:
         if self._is_away:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
+from product_match.contract.errors import unforeseen
 from product_match.events.ids import event_id
 from product_match.events.privacy import Privacy, privacy_of
 from product_match.events.writer import EventWriter
@@ -15,6 +16,8 @@ from product_match.feedback.tokens import AnswerFacts, TokenSigner
 from product_match.retrieval.answers import Answered, Timings
 from product_match.retrieval.counting import kind_of
 from product_match.settings import ServingSettings
+
+LOGGER = logging.getLogger(__name__)
 
 MOST_RESULTS: Final = 100
 """Matches of one answer that its event holds."""
@@ -34,7 +37,15 @@ class AnswerRecorder:
 
     def __call__(self, encoder: str, answered: Sequence[Answered], timings: Timings) -> list[str | None]:
         """Note the answers of a batch; return the token of each, None where answers are not signed."""
-        return [self._note(encoder, one, timings.milliseconds) for one in answered]
+        return [self._noted(encoder, one, timings.milliseconds) for one in answered]
+
+    def _noted(self, encoder: str, answered: Answered, milliseconds: Mapping[str, float]) -> str | None:
+        try:
+            return self._note(encoder, answered, milliseconds)
+        except Exception:
+            # Whoever asked gets the answer all the same, and so do those beside it in the batch.
+            unforeseen(LOGGER, "an answer could not be noted")
+            return None
 
     def _note(self, encoder: str, answered: Answered, milliseconds: Mapping[str, float]) -> str | None:
         row = answered.row
@@ -51,7 +62,8 @@ class AnswerRecorder:
             self._writer.add(self._event(facts, answered, milliseconds))
         if self._signer is None:
             return None
-        return self._signer.sign(facts, [match.product.product_id for match in answered.matches])
+        shown = [match.product.product_id for match in answered.matches]
+        return self._signer.sign(facts, [*shown, *_would_match(answered)])
 
     def _event(self, facts: AnswerFacts, answered: Answered, milliseconds: Mapping[str, float]) -> dict[str, Any]:
         row = answered.row
@@ -62,7 +74,7 @@ class AnswerRecorder:
             "type": "answer",
             "query_id": row.query_id,
             "kind": facts.kind,
-            "options": {name: value for name, value in row.options.items() if name not in _OF_THEIR_OWN},
+            "options": {name: _storable(value) for name, value in row.options.items() if name not in _OF_THEIR_OWN},
             **self._privacy.of_words(row.text, repaired),
             "outcome": facts.outcome,
             "results": [
@@ -78,10 +90,23 @@ class AnswerRecorder:
         }
         if row.filter is not None:
             # As text: names of fields may hold what names of documents may not.
-            event["filter"] = orjson.dumps(row.options["filter"]).decode()
+            event["filter"] = json.dumps(row.options["filter"])
+        if answered.would_match:
+            event["would_match"] = _would_match(answered)
         if facts.person:
             event["person"] = facts.person
         return event
+
+
+def _would_match(answered: Answered) -> list[str]:
+    return list(dict.fromkeys(entry["product_id"] for entry in answered.would_match))
+
+
+def _storable(value: object) -> object:
+    """Return an option's value without what JSON may hold and MongoDB may not: half of a surrogate pair."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return [_storable(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def open_recorder(settings: ServingSettings, writer: EventWriter | None) -> AnswerRecorder | None:

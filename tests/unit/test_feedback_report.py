@@ -183,6 +183,7 @@ def test_judged_queries_are_what_evaluate_reads():
         answer("8", "sofa"),
         answer("9", "nobody said anything"),
         answer("10", kind="browse", filter="{}"),
+        answer("11", "red coat", options={"compose": True, "weights": [1, -1]}),
     ]
     feedback = [
         said("1", "a", "purchase"),
@@ -196,12 +197,14 @@ def test_judged_queries_are_what_evaluate_reads():
         said("8", "a", "wrong"),
         said("gone", "a", "click"),
         said("10", "a", "click"),
+        said("11", "a", "click"),
     ]
     exported = judged_from_feedback(events, joined(events, feedback))
     assert exported.left_out == {
         "a photo, which is not kept": 1,
         "words that are not kept": 1,
         "nothing was asked but a filter": 1,
+        "several terms, which are one query together": 1,
         "nothing accepted": 1,
     }
     lines = [json.dumps(query) for query in exported.queries]

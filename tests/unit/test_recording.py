@@ -165,3 +165,33 @@ def test_where_nothing_is_kept_nothing_is_noted(catalogue_settings, recorded, ke
     assert kept() == []
     with pytest.raises(ConfigError, match="feedback keys: not JSON"):
         open_recorder(replace(catalogue_settings, feedback_keys=Secret("x")), None)
+
+
+def test_what_would_match_with_fewer_filters_takes_feedback_too(catalogue_settings, recorded, kept):
+    recorder = recorded(settings_of(catalogue_settings, event_log=True, feedback_keys=Secret(KEYS)))
+    near = [{"product_id": "c", "without": ["price"]}, {"product_id": "c", "without": ["price", "color"]}]
+    (token,) = recorder("demo@1", [replace(answered("a"), would_match=near)], Timings())
+    recorded.close()
+    assert TokenReader(read_keys(KEYS)).read(token).rank_of("c") == 2
+    (event,) = kept()
+    assert event["would_match"] == ["c"]
+    assert [result["id"] for result in event["results"]] == ["a"]
+
+
+def test_half_a_character_in_an_option_is_no_obstacle(catalogue_settings, recorded, kept):
+    recorder = recorded(settings_of(catalogue_settings, event_log=True))
+    given = {"category": "\ud800"}
+    options = {"filter": given, "like": ("\ud800", "7"), "person": "\ud800", "top_k": 3}
+    recorder("demo@1", [answered("a", options=options, filter=read_filter({"category": "x"}))], Timings())
+    recorded.close()
+    (event,) = kept()
+    assert event["options"] == {"like": ["?", "7"], "top_k": 3}
+    assert json.loads(event["filter"]) == given
+
+
+def test_an_answer_that_cannot_be_noted_is_answered_all_the_same(catalogue_settings, recorded, caplog):
+    recorder = recorded(settings_of(catalogue_settings, feedback_keys=Secret(KEYS)))
+    broken = replace(answered("a"), would_match=[{}])
+    tokens = recorder("demo@1", [broken, answered("a")], Timings())
+    assert [token is None for token in tokens] == [True, False]
+    assert [record.getMessage() for record in caplog.records] == ["an answer could not be noted"]
