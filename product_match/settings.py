@@ -151,6 +151,10 @@ class ServingSettings:
             "host:port of Triton's metrics, which tell when too many requests wait; unset, all are taken.", _text
         ),
     )
+    keys: Secret = field(
+        default=Secret(""),
+        metadata=_is("Callers' keys and what each may do, made by `product-match key`; unset, all is open.", _secret),
+    )
     feedback_keys: Secret = field(
         default=Secret(""),
         metadata=_is("JSON Web Key Set that signs answers for feedback; unset, no feedback is taken.", _secret),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -13,6 +14,7 @@ from product_match_client.answers import FeedbackReceipt, MatchResult, Receipt
 from product_match_client.async_transports import AsyncTransport, open_async_transport
 from product_match_client.client import DEFAULT_TIMEOUT_S, READY_POLL_S, not_ready
 from product_match_client.conversations import Conversation, EventPage, ProductPage
+from product_match_client.credentials import Credentials
 from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
 from product_match_client.operations import Operation
 from product_match_client.options import MatchOptions
@@ -39,6 +41,8 @@ class AsyncProductMatchClient:
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         connections: int = DEFAULT_CONNECTIONS,
+        key: str = "",
+        ca_file: Path | None = None,
         transport: AsyncTransport | None = None,
     ) -> None:
         """Name the server; nothing is connected before the first call.
@@ -47,14 +51,17 @@ class AsyncProductMatchClient:
             url: `host:port`, `http://host:port` or `grpc://host:port` (with an s for TLS).
             timeout_s: Longest wait for one answer.
             connections: Most HTTP connections at a time; gRPC shares one.
+            key: Opens the server, where it asks for keys.
+            ca_file: Certificates (PEM) that the server's goes back to, with TLS; the system's unless given.
             transport: Carries the requests instead of the network; for tests.
 
         Raises:
-            ConfigError: The address cannot be used.
+            ConfigError: The address, the key or the certificates cannot be used.
         """
         endpoint = parse_endpoint(url)
         self.url = endpoint.url
-        self._transport = transport or open_async_transport(endpoint, timeout_s, connections)
+        credentials = Credentials(key=key, ca_file=ca_file)
+        self._transport = transport or open_async_transport(endpoint, timeout_s, connections, credentials)
 
     async def __aenter__(self) -> AsyncProductMatchClient:
         """Return the client itself."""

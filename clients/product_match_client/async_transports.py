@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from tritonclient.utils import InferenceServerException
 
 from product_match_client import endpoints, failures
+from product_match_client.credentials import Credentials
 from product_match_client.endpoints import Endpoint
 from product_match_client.requests import InferRequest
 from product_match_client.transports import output_rows, request_inputs
@@ -31,11 +32,12 @@ class AsyncTransport(Protocol):
 class AsyncHttpTransport:
     """Triton's HTTP protocol over one pool of connections, made in the event loop that first uses it."""
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float, connections: int) -> None:
+    def __init__(self, endpoint: Endpoint, timeout_s: float, connections: int, credentials: Credentials) -> None:
         import aiohttp
         from tritonclient.http import aio
 
         self._endpoint, self._timeout_s, self._connections = endpoint, timeout_s, connections
+        self._credentials = credentials
         self._tritonclient = aio
         self._broken = (OSError, asyncio.TimeoutError, aiohttp.ClientError)
         self._made: Any = None
@@ -48,9 +50,12 @@ class AsyncHttpTransport:
                 conn_limit=self._connections,
                 conn_timeout=self._timeout_s,
                 ssl=self._endpoint.secure,
-                ssl_context=ssl.create_default_context() if self._endpoint.secure else False,
+                ssl_context=self._ssl_context() if self._endpoint.secure else False,
             )
         return self._made
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self._credentials.root_certificates)
 
     async def infer(self, request: InferRequest) -> Sequence[bytes]:
         """Return the rows of the output that the request names."""
@@ -58,6 +63,7 @@ class AsyncHttpTransport:
             result = await self._client.infer(
                 request.model,
                 request_inputs(self._tritonclient, request),
+                headers=self._credentials.headers,
                 parameters=dict(request.parameters) or None,
             )
         except InferenceServerException as error:
@@ -82,17 +88,21 @@ class AsyncHttpTransport:
 class AsyncGrpcTransport:
     """Triton's gRPC protocol over one channel, made in the event loop that first uses it."""
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+    def __init__(self, endpoint: Endpoint, timeout_s: float, credentials: Credentials) -> None:
         from tritonclient.grpc import aio
 
-        self._endpoint, self._timeout_s = endpoint, timeout_s
+        self._endpoint, self._timeout_s, self._credentials = endpoint, timeout_s, credentials
         self._tritonclient = aio
         self._made: Any = None
 
     @property
     def _client(self) -> Any:
         if self._made is None:
-            self._made = self._tritonclient.InferenceServerClient(self._endpoint.address, ssl=self._endpoint.secure)
+            self._made = self._tritonclient.InferenceServerClient(
+                self._endpoint.address,
+                ssl=self._endpoint.secure,
+                root_certificates=self._credentials.root_certificates,
+            )
         return self._made
 
     async def infer(self, request: InferRequest) -> Sequence[bytes]:
@@ -102,6 +112,7 @@ class AsyncGrpcTransport:
                 request.model,
                 request_inputs(self._tritonclient, request),
                 client_timeout=self._timeout_s,
+                headers=self._credentials.headers,
                 parameters=dict(request.parameters) or None,
             )
         except InferenceServerException as error:
@@ -121,8 +132,10 @@ class AsyncGrpcTransport:
             await self._made.close()
 
 
-def open_async_transport(endpoint: Endpoint, timeout_s: float, connections: int) -> AsyncTransport:
+def open_async_transport(
+    endpoint: Endpoint, timeout_s: float, connections: int, credentials: Credentials
+) -> AsyncTransport:
     """Return the transport for an endpoint; nothing is connected yet."""
     if endpoint.protocol is endpoints.Protocol.GRPC:
-        return AsyncGrpcTransport(endpoint, timeout_s)
-    return AsyncHttpTransport(endpoint, timeout_s, connections)
+        return AsyncGrpcTransport(endpoint, timeout_s, credentials)
+    return AsyncHttpTransport(endpoint, timeout_s, connections, credentials)

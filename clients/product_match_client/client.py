@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -11,6 +12,7 @@ from product_match.contract.errors import UnavailableError
 from product_match_client import conversations, operations
 from product_match_client.answers import FeedbackReceipt, MatchResult, Receipt
 from product_match_client.conversations import Conversation, EventPage, ProductPage
+from product_match_client.credentials import Credentials
 from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
 from product_match_client.operations import Operation
 from product_match_client.options import MatchOptions
@@ -38,21 +40,30 @@ class ProductMatchClient:
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, *, timeout_s: float = DEFAULT_TIMEOUT_S, transport: Transport | None = None
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        key: str = "",
+        ca_file: Path | None = None,
+        transport: Transport | None = None,
     ) -> None:
         """Name the server; nothing is connected before the first call.
 
         Args:
             url: `host:port`, `http://host:port` or `grpc://host:port` (with an s for TLS).
             timeout_s: Longest wait for one answer.
+            key: Opens the server, where it asks for keys.
+            ca_file: Certificates (PEM) that the server's goes back to, with TLS; the system's unless given.
             transport: Carries the requests instead of the network; for tests.
 
         Raises:
-            ConfigError: The address cannot be used.
+            ConfigError: The address, the key or the certificates cannot be used.
         """
         endpoint = parse_endpoint(url)
         self.url = endpoint.url
-        self._transport = transport or open_transport(endpoint, timeout_s)
+        credentials = Credentials(key=key, ca_file=ca_file)
+        self._transport = transport or open_transport(endpoint, timeout_s, credentials)
 
     def __enter__(self) -> ProductMatchClient:
         """Return the client itself."""

@@ -1,4 +1,4 @@
-"""From what tritonclient raises to the project's own errors. Decides by status and class, never by words."""
+"""From what tritonclient raises to the project's own errors. Decides by code, status and class, not by words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import Final
 
 from tritonclient.utils import InferenceServerException
 
-from product_match.contract.errors import InvalidRequestError, NotFoundError, ProductMatchError, UnavailableError
+from product_match.contract.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    ProductMatchError,
+    UnavailableError,
+    from_wire_text,
+)
 
 # Triton answers INVALID_ARG, and also UNKNOWN, ALREADY_EXISTS and CANCELLED, with 400.
 HTTP_CLASSES: Final[Mapping[int, type[ProductMatchError]]] = {
@@ -62,8 +68,8 @@ def error_class(status: str | None) -> type[ProductMatchError]:
 
 def from_server(error: InferenceServerException, url: str) -> ProductMatchError:
     """Return the project's error for an answer that was not a success."""
-    message = _ENSEMBLE_PREFIX.sub("", str(error.message() or "")).strip()
-    found = error_class(error.status())
+    coded, message = from_wire_text(_ENSEMBLE_PREFIX.sub("", str(error.message() or "")).strip())
+    found = coded or error_class(error.status())
     return found(message or f"the server at {url} failed with status {error.status()} and no message; see its log")
 
 

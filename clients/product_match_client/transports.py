@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from tritonclient.utils import InferenceServerException
 from product_match.contract.errors import ProductMatchError
 from product_match.contract.tensors import Dtype
 from product_match_client import endpoints, failures
+from product_match_client.credentials import Credentials
 from product_match_client.endpoints import Endpoint
 from product_match_client.requests import InferRequest
 
@@ -32,20 +34,21 @@ class Transport(Protocol):
 class HttpTransport:
     """Triton's HTTP protocol. Not safe to share between threads: gevent's connections belong to one."""
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+    def __init__(self, endpoint: Endpoint, timeout_s: float, credentials: Credentials) -> None:
         import gevent.ssl
         from geventhttpclient.response import HTTPParseError
         from tritonclient import http
 
-        self._url, self._timeout_s = endpoint.url, timeout_s
+        self._url, self._timeout_s, self._headers = endpoint.url, timeout_s, credentials.headers
         self._tritonclient = http
+        make_context = partial(gevent.ssl.create_default_context, cafile=credentials.root_certificates)
         self._broken = (OSError, HTTPParseError)
         self._client = http.InferenceServerClient(
             endpoint.address,
             connection_timeout=timeout_s,
             network_timeout=timeout_s,
             ssl=endpoint.secure,
-            ssl_context_factory=gevent.ssl.create_default_context if endpoint.secure else None,
+            ssl_context_factory=make_context if endpoint.secure else None,
         )
 
     def infer(self, request: InferRequest) -> Sequence[bytes]:
@@ -54,6 +57,7 @@ class HttpTransport:
             result = self._client.infer(
                 request.model,
                 request_inputs(self._tritonclient, request),
+                headers=self._headers,
                 parameters=dict(request.parameters) or None,
             )
         except InferenceServerException as error:
@@ -77,12 +81,14 @@ class HttpTransport:
 class GrpcTransport:
     """Triton's gRPC protocol. May be shared between threads."""
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+    def __init__(self, endpoint: Endpoint, timeout_s: float, credentials: Credentials) -> None:
         from tritonclient import grpc
 
-        self._url, self._timeout_s = endpoint.url, timeout_s
+        self._url, self._timeout_s, self._headers = endpoint.url, timeout_s, credentials.headers
         self._tritonclient = grpc
-        self._client = grpc.InferenceServerClient(endpoint.address, ssl=endpoint.secure)
+        self._client = grpc.InferenceServerClient(
+            endpoint.address, ssl=endpoint.secure, root_certificates=credentials.root_certificates
+        )
 
     def infer(self, request: InferRequest) -> Sequence[bytes]:
         """Return the rows of the output that the request names."""
@@ -91,6 +97,7 @@ class GrpcTransport:
                 request.model,
                 request_inputs(self._tritonclient, request),
                 client_timeout=self._timeout_s,
+                headers=self._headers,
                 parameters=dict(request.parameters) or None,
             )
         except InferenceServerException as error:
@@ -109,10 +116,10 @@ class GrpcTransport:
         self._client.close()
 
 
-def open_transport(endpoint: Endpoint, timeout_s: float) -> Transport:
+def open_transport(endpoint: Endpoint, timeout_s: float, credentials: Credentials) -> Transport:
     """Return the transport for an endpoint; nothing is connected yet."""
     kind = GrpcTransport if endpoint.protocol is endpoints.Protocol.GRPC else HttpTransport
-    return kind(endpoint, timeout_s)
+    return kind(endpoint, timeout_s, credentials)
 
 
 def request_inputs(tritonclient: Any, request: InferRequest) -> list[Any]:

@@ -57,13 +57,16 @@ _SHOWN: Final = dict.fromkeys(
 _EXPORTED: Final = {**_SHOWN, "query_text": 1, "image_sha256": 1, "image_count": 1, "vectors": 1}
 
 
-def perform(catalogue: Catalogue, command: bytes, events: EventAccess) -> Result:
+def perform(
+    catalogue: Catalogue, command: bytes, events: EventAccess, allow: Callable[[str], None] = lambda _: None
+) -> Result:
     """Perform one command.
 
     Args:
         catalogue: What to work on.
         command: A JSON object with `operation` and what this operation takes.
         events: What commands about events work on.
+        allow: Refuses, by its name, a command that the caller may not give.
 
     Returns:
         What goes back as JSON.
@@ -76,6 +79,8 @@ def perform(catalogue: Catalogue, command: bytes, events: EventAccess) -> Result
     given = _parse(command)
     name = given.pop("operation", None)
     arguments = Arguments(str(name), given)
+    if isinstance(name, str) and (name in OPERATIONS or name in EVENT_OPERATIONS):
+        allow(name)
     if isinstance(name, str) and name in OPERATIONS:
         return OPERATIONS[name](catalogue, arguments)
     if isinstance(name, str) and name in EVENT_OPERATIONS:

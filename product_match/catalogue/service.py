@@ -28,7 +28,8 @@ class CatalogueService:
     def _answer(self, request: BatchRequest) -> Answer:
         try:
             commands = request.tensors[COMMAND.name][:, 0]
-            results = [orjson.dumps(perform(self._catalogue, row, self._events)) for row in commands]
+            allow = request.caller.allow
+            results = [orjson.dumps(perform(self._catalogue, row, self._events, allow)) for row in commands]
         except ProductMatchError as error:
             return error
         return {RESULT.name: bytes_column(results)}

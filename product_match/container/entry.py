@@ -25,6 +25,7 @@ from product_match.container import engines
 from product_match.container.stores import StoreWatch, opened_stores
 from product_match.container.triton_command import ProductionServer, find_binary, triton_version
 from product_match.container.watch import Limits, Watch
+from product_match.contract.access import KeyRing
 from product_match.contract.encoder import EncoderSpec, load_encoder
 from product_match.contract.errors import ConfigError, ProductMatchError, StackError, UnavailableError
 from product_match.host import platforms
@@ -34,7 +35,7 @@ from product_match.host.processes import ChildProcess
 from product_match.host.signals import StopSignals
 from product_match.repository.assembly import assemble_repository
 from product_match.repository.shipped import shipped_adapters
-from product_match.settings import ServingSettings, VectorIndexKind, redacted
+from product_match.settings import IN_FILE, ServingSettings, VectorIndexKind, redacted
 from product_match.triton import health
 from product_match.triton.flags import ADMIN_KEY_VARIABLE, ListenAddress, trace_flags
 
@@ -121,6 +122,13 @@ def prepare(arguments: argparse.Namespace, environment: Mapping[str, str]) -> La
             "production keeps vectors in a Qdrant server: set PRODUCT_MATCH_VECTOR_INDEX=server and "
             "PRODUCT_MATCH_QDRANT_URL, or start the local stack with `product-match serve`"
         )
+    if not settings.keys.value:
+        raise ConfigError(
+            "production asks callers for keys, and none are set: make a file of them with `product-match key "
+            "keys.json NAME --may write,export,admin` and name it in PRODUCT_MATCH_KEYS_FILE; to leave a scope open "
+            'to everybody, add it to `open` there, as in {"open": ["search"], "keys": [...]}'
+        )
+    ring = KeyRing.from_json(settings.keys.value)
     encoder = load_encoder(settings.encoder_directory)
     version = triton_version(environment)
     platforms.shared_memory_step(platforms.free_shared_memory())
@@ -142,8 +150,13 @@ def prepare(arguments: argparse.Namespace, environment: Mapping[str, str]) -> La
             metrics_port=arguments.metrics_port,
         ),
         gpu=not arguments.cpu,
-        admin_key=environment.get(ADMIN_KEY_VARIABLE) or secrets.token_urlsafe(24),
+        admin_key=_admin_key(environment),
         trace=trace_flags(settings),
+    )
+    logger.info(
+        "open without a key: %s; keys: %s",
+        ", ".join(sorted(scope.value for scope in ring.open)) or "nothing",
+        ", ".join(key.name for key in ring.keys) or "none",
     )
     logger.info(
         "encoder %s, precision %s, models %s, documents %s, vectors %s",
@@ -155,6 +168,19 @@ def prepare(arguments: argparse.Namespace, environment: Mapping[str, str]) -> La
     )
     command = server.command_line(find_binary(environment), version)
     return Launch(settings=settings, encoder=encoder, command=command)
+
+
+def _admin_key(environment: Mapping[str, str]) -> str:
+    """Return the given key; a random one, which nobody knows, where none is."""
+    path = environment.get(ADMIN_KEY_VARIABLE + IN_FILE)
+    if not path:
+        return environment.get(ADMIN_KEY_VARIABLE) or secrets.token_urlsafe(24)
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() or secrets.token_urlsafe(24)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{ADMIN_KEY_VARIABLE}{IN_FILE}: {path} cannot be read ({error}); name a text file"
+        ) from error
 
 
 def run(arguments: argparse.Namespace, launch: Launch, environment: Mapping[str, str]) -> None:

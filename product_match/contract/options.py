@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from product_match.contract import limits
+from product_match.contract.access import KEY_PARAMETER
 
 
 class OptionType(enum.Enum):
@@ -213,4 +214,5 @@ def header_pattern() -> str:
 
     Triton matches it whatever the case. `top-k` is taken beside `top_k`, as some proxies drop the latter.
     """
-    return "^(" + "|".join(option.name.replace("_", "[-_]") for option in ALL_OPTIONS) + ")$"
+    names = [*(option.name for option in ALL_OPTIONS), KEY_PARAMETER]
+    return "^(" + "|".join(name.replace("_", "[-_]") for name in names) + ")$"

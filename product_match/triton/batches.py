@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from product_match.contract.errors import InvalidRequestError, ProductMatchError, unforeseen
+from product_match.contract.errors import InvalidRequestError, ProductMatchError, unforeseen, wire_text
 from product_match.contract.metrics import ERROR_CODES
 from product_match.contract.models import ModelSpec
 from product_match.contract.options import ALL_OPTIONS, OptionSpec
@@ -21,6 +21,7 @@ from product_match.contract.tensors import TensorSpec
 from product_match.telemetry.meters import FAILED_REQUESTS
 from product_match.telemetry.spans import SpanTracer
 from product_match.telemetry.stages import recorded_stages
+from product_match.triton.access import ANYBODY, Caller, Gate
 from product_match.triton.observation import trace_parent
 from product_match.triton.parameters import parse_parameters
 from product_match.triton.process import end_given_up
@@ -41,11 +42,13 @@ class BatchRequest:
         tensors: Input tensors by name, batch axis first; an optional input that did not come is absent.
         parameters: Options by name, as `parse_parameters` returns them.
         request_id: What the client named the request; may be empty.
+        caller: Who asks, and what they may do.
     """
 
     tensors: Tensors
     parameters: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
+    caller: Caller = ANYBODY
 
     @cached_property
     def name(self) -> str:
@@ -80,6 +83,7 @@ class BatchServer:
         options: Sequence[OptionSpec] | None = ALL_OPTIONS,
         failures: FailureNotes | None = None,
         tracer: SpanTracer | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """Serve `spec`; make it in the process that serves, before the first batch.
 
@@ -90,8 +94,9 @@ class BatchServer:
             options: What its requests take; None leaves parameters unread (encoders take none of their own).
             failures: Hears of requests that fail; None where nobody does.
             tracer: Makes spans of what is done for traced requests; None where none are wanted.
+            gate: Asks for keys; None where everybody may do everything.
         """
-        self._tracer = tracer
+        self._tracer, self._gate = tracer, gate
         self._failures = failures
         self._pb_utils = pb_utils
         self._spec = spec
@@ -178,8 +183,11 @@ class BatchServer:
         if not tensors:
             names = ", ".join(spec.name for spec in self._spec.inputs)
             raise InvalidRequestError(f"{self._spec.name}: none of the inputs {names} came; send at least one")
-        parameters = {} if self._options is None else parse_parameters(request.parameters(), self._options)
-        return BatchRequest(tensors=tensors, parameters=parameters, request_id=request.request_id())
+        text = request.parameters() if self._gate is not None or self._options is not None else ""
+        rows = len(next(iter(tensors.values())))
+        caller = ANYBODY if self._gate is None else self._gate.admit(text, rows)
+        parameters = {} if self._options is None else parse_parameters(text, self._options)
+        return BatchRequest(tensors=tensors, parameters=parameters, request_id=request.request_id(), caller=caller)
 
     def _handle(self, requests: Sequence[BatchRequest]) -> Sequence[Answer | Future[Answer]]:
         try:
@@ -209,7 +217,9 @@ class BatchServer:
         if self._failures is not None:
             self._failures(request_id, error)
         code = getattr(self._pb_utils.TritonError, error.triton_code)
-        return self._pb_utils.InferenceResponse(output_tensors=[], error=self._pb_utils.TritonError(str(error), code))
+        return self._pb_utils.InferenceResponse(
+            output_tensors=[], error=self._pb_utils.TritonError(wire_text(error), code)
+        )
 
 
 def _checked(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:

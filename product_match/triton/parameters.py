@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from product_match.contract import limits
+from product_match.contract.access import is_key
 from product_match.contract.errors import InvalidRequestError
 from product_match.contract.options import ALL_OPTIONS, OptionSpec, OptionType
 
@@ -33,6 +34,8 @@ def parse_parameters(text: str, options: Sequence[OptionSpec] = ALL_OPTIONS) -> 
     known = {option.name: option for option in options}
     parsed = {}
     for name, value in given.items():
+        if is_key(name):
+            continue
         # A header arrives as the client spelt it, and some proxies drop names with an underscore.
         option = known.get(name.lower().replace("-", "_"))
         if option is None:

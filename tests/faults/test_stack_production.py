@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ from pymongo import MongoClient
 
 from ensemble_builder.plans import ONNX_FILES, plan_name
 from ensemble_builder.repository import assemble_production
+from product_match.contract.access import Key, KeyRing, Scope, key_digest
 from product_match.contract.encoder import load_encoder
+from product_match.contract.errors import ForbiddenError, TooManyRequestsError, UnauthenticatedError
 from product_match.contract.products import product_words
 from product_match.host.polling import wait_until
 from product_match.host.ports import LOOPBACK, PortRequest, choose_ports
@@ -28,6 +31,7 @@ from product_match.settings import Secret, ServingSettings, VectorIndexKind
 from product_match.stack import triton_server as triton
 from product_match.triton import flags
 from product_match.triton.flags import ADMIN_KEY_VARIABLE, Flag
+from product_match_client import ProductMatchClient
 from tests.fakes.live_server import PROJECT, LiveServer
 from tests.fakes.qdrant_server import FakeQdrant
 
@@ -35,6 +39,16 @@ pytestmark = pytest.mark.triton
 
 ENCODER = PROJECT / "default_encoder" / "embedded"
 ADMIN_KEY = "open-sesame"
+SHOP, OLD_SHOP, AUDITOR, SLOW = (f"pm_{name}_0123456789" for name in ("shop", "old", "auditor", "slow"))
+KEYS = KeyRing(
+    open=frozenset({Scope.SEARCH}),
+    keys=(
+        Key(name="shop", sha256=key_digest(SHOP), may=frozenset({Scope.WRITE})),
+        Key(name="old shop", sha256=key_digest(OLD_SHOP), may=frozenset({Scope.WRITE}), expires=date(2026, 1, 1)),
+        Key(name="auditor", sha256=key_digest(AUDITOR), may=frozenset({Scope.EXPORT})),
+        Key(name="slow", sha256=key_digest(SLOW), may=frozenset({Scope.SEARCH}), rows_per_second=0.001, burst=2),
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +117,7 @@ def container(tmp_path_factory, document_server, qdrant):
         qdrant_url=qdrant.address,
         qdrant_api_key=Secret("qdrant-key"),
         store_timeout_s=2.0,
+        keys=Secret(KEYS.to_json()),
     )
     environment = triton.process_environment(runtime, os.environ, settings.to_environment())
     environment |= {"PATH": f"{programs}:{environment['PATH']}", ADMIN_KEY_VARIABLE: ADMIN_KEY}
@@ -144,6 +159,7 @@ def test_products_indexed_through_triton_are_found_in_the_servers_stores(server,
             "query_text": [product_words(product).encode() for product in products],
         },
         wait=True,
+        product_match_key=SHOP,
     )
     assert [receipt["id"] for receipt in receipts] == [product["id"] for product in products]
     (collection,) = qdrant.collections.values()
@@ -152,6 +168,67 @@ def test_products_indexed_through_triton_are_found_in_the_servers_stores(server,
     answers = server.infer("product_match_image", {"image_bytes": photos[:3]}, top_k=1)
     assert [answer["matches"][0]["product_id"] for answer in answers] == [product["id"] for product in products[:3]]
     assert answers[0]["matches"][0]["product"]["name"] == products[0]["name"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_what_writes_or_exports_needs_a_key_that_is_for_it(server, scheme):
+    url = f"{scheme}://{server.endpoints[scheme]}"
+    product = {"id": "keyed", "name": "Green raincoat"}
+    with ProductMatchClient(url, timeout_s=20.0) as nobody:
+        assert nobody.match(text="raincoat").matches is not None
+        assert nobody.count() >= 0
+        with pytest.raises(UnauthenticatedError, match="indexing needs a key for write, and none came"):
+            nobody.index(product)
+        for refused in (nobody.export_products, lambda: nobody.delete(["keyed"]), lambda: nobody.drop("products")):
+            with pytest.raises(UnauthenticatedError, match=r"needs a key for (export|write|admin), and none came"):
+                refused()
+    with ProductMatchClient(url, timeout_s=20.0, key=SHOP) as shop:
+        assert shop.index(product, wait=True).product_id == "keyed"
+        assert shop.delete(["keyed"], wait=True) == 1
+        with pytest.raises(ForbiddenError, match="the key `shop` opens search, write; use another"):
+            shop.export_products()
+    with ProductMatchClient(url, timeout_s=20.0, key=AUDITOR) as auditor:
+        assert auditor.export_products().products is not None
+        with pytest.raises(ForbiddenError, match="the key `auditor` opens export, search; use another"):
+            auditor.index(product)
+    for key, words in ((OLD_SHOP, "the key `old shop` was good until 2026-01-01"), ("pm_wrong", "is not known here")):
+        with (
+            ProductMatchClient(url, timeout_s=20.0, key=key) as stranger,
+            pytest.raises(UnauthenticatedError, match=words),
+        ):
+            stranger.match(text="raincoat")
+
+
+def test_a_key_that_is_used_too_often_is_told_to_wait(server):
+    with ProductMatchClient(f"http://{server.http}", timeout_s=20.0, key=SLOW) as slow:
+        slow.match(text="raincoat")
+        slow.match(text="raincoat")
+        with pytest.raises(TooManyRequestsError, match=r"may send 0\.001 rows a second, 2 at once; send this"):
+            slow.match(text="raincoat")
+
+
+def test_generate_takes_the_key_as_a_parameter_and_its_errors_begin_with_a_code(server):
+    def ask(**fields):
+        body = json.dumps({"command": '{"operation": "list"}', **fields}).encode()
+        request = urllib.request.Request(f"http://{server.http}/v2/models/catalogue/generate", data=body)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)["error"]
+
+    status, words = ask()
+    assert (status, words.split("]")[0]) == (400, "[unauthenticated")
+    status, words = ask(product_match_key=SHOP)
+    assert (status, words.split("]")[0]) == (400, "[forbidden")
+    assert ask(product_match_key=AUDITOR)[0] == 200
+
+
+def test_no_key_is_written_to_the_log(container):
+    written = container.log.read_text()
+    assert "keys: shop, old shop, auditor, slow" in written
+    assert not any(key in written for key in (SHOP, OLD_SHOP, AUDITOR, SLOW))
 
 
 def test_the_administrative_interfaces_open_to_the_key_alone(server):

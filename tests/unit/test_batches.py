@@ -91,7 +91,7 @@ def test_each_answer_of_a_handler_keeps_its_own_code():
         return [NotFoundError("gone"), {"total": np.zeros((1, 1), np.float32)}]
 
     failed, good = serve([InferenceRequest(row(1, 2))] * 2, handler)
-    assert error_of(failed) == (pb_utils.TritonError.NOT_FOUND, "gone")
+    assert error_of(failed) == (pb_utils.TritonError.NOT_FOUND, "[not_found] gone")
     assert not good.has_error()
 
 
@@ -100,7 +100,10 @@ def test_a_dead_store_fails_the_batch_as_unavailable():
         raise UnavailableError("the document store is down; try again")
 
     for response in serve([InferenceRequest(row(1, 2))] * 2, handler):
-        assert error_of(response) == (pb_utils.TritonError.UNAVAILABLE, "the document store is down; try again")
+        assert error_of(response) == (
+            pb_utils.TritonError.UNAVAILABLE,
+            "[unavailable] the document store is down; try again",
+        )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_an_unexpected_failure_tells_the_caller_nothing_and_the_log_everything(h
     (response,) = serve([InferenceRequest(row(1, 2))], handler)
     code, message = error_of(response)
     assert code == pb_utils.TritonError.INTERNAL
-    assert message == "adder: internal error; the server's log has the details"
+    assert message == "[internal] adder: internal error; the server's log has the details"
     assert caplog.records
 
 

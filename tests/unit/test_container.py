@@ -8,6 +8,7 @@ import pytest
 
 from product_match.container import engines, triton_command
 from product_match.container import entry as production
+from product_match.contract.access import Key, KeyRing, Scope
 from product_match.contract.errors import ConfigError, PlatformError
 from product_match.host import platforms
 from product_match.settings import ServingSettings
@@ -16,6 +17,9 @@ from product_match.triton.flags import Flag, arguments
 from tests.fakes.encoders import encoder_spec
 
 PYTHON = (sys.executable, "-c")
+KEYS = KeyRing(
+    open=frozenset({Scope.SEARCH}), keys=(Key(name="shop", sha256="0" * 64, may=frozenset({Scope.WRITE})),)
+).to_json()
 
 
 @pytest.fixture
@@ -39,6 +43,7 @@ def environment(place):
         "PRODUCT_MATCH_MONGODB_URI": "mongodb://product_match:hunter2@mongodb:27017/product_match",
         "PRODUCT_MATCH_VECTOR_INDEX": "server",
         "PRODUCT_MATCH_QDRANT_URL": "qdrant:6334",
+        "PRODUCT_MATCH_KEYS": KEYS,
         "TRITON_SERVER_VERSION": "2.70.0",
     }
 
@@ -93,6 +98,9 @@ def test_the_key_is_the_given_one_or_nobodys_and_passwords_stay_out_of_the_log(p
     caplog.set_level("INFO")
     given = command(place, {**environment, "TRITON_ADMIN_KEY": "open-sesame"})
     assert f"--http-restricted-api={','.join(flags.RESTRICTED_APIS)}:product-match-admin=open-sesame" in given
+    file = place / "admin_key"
+    file.write_text("from-a-file\n")
+    assert any("=from-a-file" in flag for flag in command(place, {**environment, "TRITON_ADMIN_KEY_FILE": str(file)}))
     first, second = (
         next(flag for flag in command(place, environment) if flag.startswith("--grpc-restricted-protocol="))
         for _ in range(2)
@@ -107,6 +115,9 @@ def test_the_key_is_the_given_one_or_nobodys_and_passwords_stay_out_of_the_log(p
     ("variables", "words"),
     [
         ({"PRODUCT_MATCH_MONGODB_URI": ""}, "PRODUCT_MATCH_MONGODB_URI is not set"),
+        ({"TRITON_ADMIN_KEY_FILE": "/nowhere"}, "TRITON_ADMIN_KEY_FILE: /nowhere cannot be read"),
+        ({"PRODUCT_MATCH_KEYS": ""}, "production asks callers for keys, and none are set: make a file of them with"),
+        ({"PRODUCT_MATCH_KEYS": "pm_secret"}, "the keys (PRODUCT_MATCH_KEYS) cannot be read: they are not JSON"),
         ({"PRODUCT_MATCH_ENCODER_DIRECTORY": "/nowhere"}, "/nowhere is not an encoder directory"),
         (
             {"TRITON_SERVER_VERSION": "2.51.0"},

@@ -16,12 +16,13 @@ from ruamel.yaml import YAML
 
 from product_match.container import entry as production
 from product_match.container import triton_command
+from product_match.contract.access import KeyRing, Scope
 from product_match.settings import PREFIX, ServingSettings, VectorIndexKind
+from product_match_client.cli.command import main
 
 PROJECT = Path(__file__).parents[2]
 COMPOSE_FILE = PROJECT / "docker-compose.yml"
 DOCKERFILE = PROJECT / "Dockerfile.triton"
-SECRETS = {"MONGODB_ROOT_PASSWORD", "MONGODB_PASSWORD", "QDRANT_API_KEY"}
 SERVING = {"triton", "triton-cpu"}
 STORES = {"qdrant", "mongodb"}
 OBSERVING = {"prometheus", "grafana"}
@@ -141,31 +142,52 @@ def test_what_is_kept_lies_in_named_volumes(compose):
         assert volume in compose["volumes"]
 
 
-def test_secrets_have_no_default_and_a_start_without_them_says_where_to_set_them(example):
-    text = COMPOSE_FILE.read_text()
-    for name in SECRETS:
-        assert example[name] == ""
-        assert set(re.findall(rf"\$\{{{name}([^}}]*)\}}", text)) == {":?set it in .env"}
+def test_secrets_are_files_that_one_command_makes_and_no_variable_holds_one(compose, example, tmp_path):
+    assert main(["secrets", str(tmp_path / "secrets")]) == 0
+    for secret in compose["secrets"].values():
+        assert (tmp_path / secret["file"]).read_text().strip()
+    for name, service in compose["services"].items():
+        taken = [item if isinstance(item, str) else item["source"] for item in service.get("secrets", ())]
+        assert set(taken) <= compose["secrets"].keys(), name
+        for variable, value in service.get("environment", {}).items():
+            if re.search("KEY|PASSWORD|_URI|SECRET|TOKEN", variable):
+                assert variable.endswith("_FILE"), variable
+                assert value.removeprefix("/run/secrets/") in taken
+    assert not [name for name in example if re.search("KEY|PASSWORD|SECRET|TOKEN", name)]
 
 
 def test_every_variable_of_the_compose_file_is_in_the_example_with_the_same_default(example):
     used = dict(re.findall(r"\$\{(\w+)(?::[-?]([^}]*))?\}", COMPOSE_FILE.read_text()))
     assert used.keys() == example.keys() - {"COMPOSE_PROFILES"}
-    assert {name: default for name, default in used.items() if name not in SECRETS} == {
-        name: value for name, value in example.items() if name in used.keys() - SECRETS
-    }
+    assert used == {name: value for name, value in example.items() if name in used}
 
 
-def test_the_settings_in_the_compose_file_are_ones_that_serving_takes(compose):
-    secrets = {"MONGODB_PASSWORD": "hunter2", "QDRANT_API_KEY": "key"}
+def test_the_settings_in_the_compose_file_are_ones_that_serving_takes(compose, tmp_path):
+    assert main(["secrets", str(tmp_path)]) == 0
+    files = {name: str(tmp_path / Path(secret["file"]).name) for name, secret in compose["secrets"].items()}
     for name in SERVING:
         given = compose["services"][name]["environment"].items()
-        variables = {key: with_values(value, secrets) for key, value in given}
+        variables = {
+            key: files[value.removeprefix("/run/secrets/")] if key.endswith("_FILE") else with_values(value, {})
+            for key, value in given
+        }
         settings = ServingSettings.from_environment(variables)
         assert settings.vector_index is VectorIndexKind.SERVER
-        assert settings.mongodb_uri.value == "mongodb://product_match:hunter2@mongodb:27017/product_match"
-        assert (settings.qdrant_url, settings.qdrant_api_key.value) == ("qdrant:6334", "key")
-        assert {key for key in variables if not key.startswith(PREFIX)} == {production.ADMIN_KEY_VARIABLE}
+        password = (tmp_path / "mongodb_password").read_text().strip()
+        assert settings.mongodb_uri.value == f"mongodb://product_match:{password}@mongodb:27017/product_match"
+        assert (settings.qdrant_url, settings.qdrant_api_key.value) == (
+            "qdrant:6334",
+            YAML(typ="safe").load(tmp_path / "qdrant.yaml")["service"]["api_key"],
+        )
+        ring = KeyRing.from_json(settings.keys.value)
+        assert ring.find((tmp_path / "first_key").read_text().strip()).may == set(Scope)
+        assert {key for key in variables if not key.startswith(PREFIX)} == {production.ADMIN_KEY_VARIABLE + "_FILE"}
+
+
+def test_the_health_of_mongodb_is_asked_by_name_and_with_a_login(compose):
+    asked = compose["services"]["mongodb"]["healthcheck"]["test"][-1]
+    assert '--host "$$HOSTNAME"' in asked
+    assert "db.auth(" in asked
 
 
 def test_the_containers_commands_are_ones_that_the_entry_takes(compose, dockerfile):

@@ -101,6 +101,10 @@ def test_an_option_of_another_model_is_unknown():
         parse_parameters('{"wait": true}', MATCH_OPTIONS)
 
 
+def test_a_key_is_nothing_that_a_model_reads():
+    assert parse_parameters('{"Product-Match-Key": "pm_a", "wait": true}') == {"wait": True}
+
+
 def test_no_parameters_at_all():
     assert parse_parameters("") == {}
 
@@ -110,6 +114,7 @@ def test_the_header_pattern_holds_every_option_and_nothing_else():
     for option in ALL_OPTIONS:
         assert pattern.match(option.name)
         assert pattern.match(option.name.replace("_", "-"))
+    assert pattern.match("product-match-key")
     for other in ("host", "content-length", "x-top_k", "top_k2", "topk"):
         assert not pattern.match(other)
     assert len({option.name for option in ALL_OPTIONS}) == len(MATCH_OPTIONS) + len(INDEX_OPTIONS)

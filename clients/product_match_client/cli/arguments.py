@@ -14,9 +14,12 @@ from product_match.contract.errors import ConfigError
 from product_match.contract.options import OptionSpec, OptionType
 from product_match.host.state_layout import DEFAULT_STATE_DIRECTORY, ENDPOINTS_FILE
 from product_match_client.client import DEFAULT_TIMEOUT_S, ProductMatchClient
+from product_match_client.credentials import Credentials
 from product_match_client.endpoints import DEFAULT_URL, parse_endpoint
 
 URL_VARIABLE: Final = "PRODUCT_MATCH_URL"
+KEY_VARIABLE: Final = "PRODUCT_MATCH_KEY"
+CA_VARIABLE: Final = "PRODUCT_MATCH_CA_FILE"
 
 
 def add_command(
@@ -50,6 +53,17 @@ def describe(parser: argparse.ArgumentParser, *, summary: str, example: str, ser
             type=url,
             help=f"host:port, http://host:port or grpc://host:port; default: ${URL_VARIABLE}, "
             f"else the server of this folder's state directory, else {DEFAULT_URL}",
+        )
+        parser.add_argument(
+            "--key",
+            help=f"opens a server that asks for keys; default: ${KEY_VARIABLE}, else what the file "
+            f"${KEY_VARIABLE}_FILE holds, which nobody sees in the list of processes",
+        )
+        parser.add_argument(
+            "--ca-file",
+            type=Path,
+            metavar="PEM",
+            help=f"certificates that the server's goes back to; default: ${CA_VARIABLE}, else the system's",
         )
         parser.add_argument(
             "--timeout",
@@ -87,7 +101,29 @@ def add_options(parser: argparse._ActionsContainer, options: Sequence[OptionSpec
 
 def open_client(arguments: argparse.Namespace) -> ProductMatchClient:
     """Return a client for the server that the arguments, the environment or the state directory name."""
-    return ProductMatchClient(server_url(arguments.url, os.environ), timeout_s=arguments.timeout)
+    shown = credentials(arguments, os.environ)
+    url = server_url(arguments.url, os.environ)
+    return ProductMatchClient(url, timeout_s=arguments.timeout, key=shown.key, ca_file=shown.ca_file)
+
+
+def credentials(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Credentials:
+    """Return the key and the certificates that the arguments or the environment name.
+
+    Raises:
+        ConfigError: A file cannot be read, or does not hold what it should.
+    """
+    ca_file = arguments.ca_file or (Path(environment[CA_VARIABLE]) if environment.get(CA_VARIABLE) else None)
+    return Credentials(key=_server_key(arguments.key, environment), ca_file=ca_file)
+
+
+def _server_key(given: str | None, environment: Mapping[str, str]) -> str:
+    path = environment.get(f"{KEY_VARIABLE}_FILE")
+    if given or environment.get(KEY_VARIABLE) or not path:
+        return given or environment.get(KEY_VARIABLE, "")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{KEY_VARIABLE}_FILE: {path} cannot be read ({error}); name a file with a key") from error
 
 
 def server_url(given: str | None, environment: Mapping[str, str], state: Path = DEFAULT_STATE_DIRECTORY) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from product_match_client.async_client import AsyncProductMatchClient
+from product_match_client.cli.arguments import credentials
 from product_match_client.cli.output import Console
 from product_match_client.cli.progress import Progress, duration_text
+from product_match_client.credentials import Credentials
 from product_match_client.loading.addresses import PublicAddresses, system_resolve
 from product_match_client.loading.downloads import DownloadSettings, PhotoDownloader
 from product_match_client.loading.loader import REJECTED, Loader, LoadResult, LoadSettings
@@ -34,6 +37,7 @@ class BulkSettings:
         load: Bounds of the load.
         downloads: Bounds of downloads.
         timeout_s: Longest wait for one answer.
+        credentials: The key, and whom to trust.
         rejects: Where records go that cannot be loaded; None to keep none.
         append_rejects: True to add to that file, False to write it anew.
         mapping: The source's names of product fields that have others there.
@@ -44,6 +48,7 @@ class BulkSettings:
     load: LoadSettings = field(default_factory=LoadSettings)
     downloads: DownloadSettings = field(default_factory=DownloadSettings)
     timeout_s: float = 60.0
+    credentials: Credentials = field(default_factory=Credentials)
     rejects: Path | None = None
     append_rejects: bool = False
     mapping: FieldMapping = field(default_factory=dict)
@@ -102,6 +107,7 @@ def bulk_settings(arguments: argparse.Namespace) -> BulkSettings:
         ),
         downloads=DownloadSettings(timeout_s=arguments.download_timeout, connections=arguments.downloads),
         timeout_s=arguments.timeout,
+        credentials=credentials(arguments, os.environ),
         rejects=arguments.rejects,
         append_rejects=arguments.watch is not None,
         mapping=arguments.map,
@@ -159,7 +165,11 @@ class BulkLoad:
     async def _load(self, records: Iterator[Record], listener: _Listener) -> LoadResult:
         settings = self.settings
         client = AsyncProductMatchClient(
-            self.url, timeout_s=settings.timeout_s, connections=settings.load.concurrency + SPARE_CONNECTIONS
+            self.url,
+            timeout_s=settings.timeout_s,
+            connections=settings.load.concurrency + SPARE_CONNECTIONS,
+            key=settings.credentials.key,
+            ca_file=settings.credentials.ca_file,
         )
         addresses = PublicAddresses(allow_private=settings.allow_private_addresses, resolve=system_resolve)
         async with client, PhotoDownloader(settings=settings.downloads, addresses=addresses) as downloader:

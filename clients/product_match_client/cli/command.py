@@ -36,6 +36,8 @@ COMMANDS: Final = (
     "reindex",
     "rollback",
     "drop",
+    "key",
+    "secrets",
 )
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 INSTALL: Final = "install it with `pip install 'product-match[cli]'`"

@@ -164,7 +164,11 @@ class _Server:
 
     def remove(self, product_ids: list[str]) -> None:
         if product_ids:
-            with ProductMatchClient(self._load.url, timeout_s=self._load.settings.timeout_s) as client:
+            settings = self._load.settings
+            shown = settings.credentials
+            with ProductMatchClient(
+                self._load.url, timeout_s=settings.timeout_s, key=shown.key, ca_file=shown.ca_file
+            ) as client:
                 try:
                     removed = client.delete(product_ids)
                     self._console.note(f"removed as their photos are gone: {removed:,}")

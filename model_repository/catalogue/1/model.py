@@ -14,6 +14,7 @@ from product_match.catalogue.service import CatalogueService
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import CATALOGUE, composing_model
 from product_match.encoder_change.writers import held_until_served
+from product_match.triton.access import open_gate
 from product_match.triton.batches import BatchServer
 from product_match.triton.observation import observe
 from product_match.triton.process import prepare_process
@@ -32,8 +33,14 @@ class TritonPythonModel:
         self._events = open_event_access(settings)
         service = held_until_served(CatalogueService(self._catalogue, self._events), self._catalogue.gate)
         self._observation = observe(pb_utils, CATALOGUE, settings)
+        gate = open_gate(settings, CATALOGUE, counts=True)
         self._server = BatchServer(
-            pb_utils, composing_model(encoder, CATALOGUE), service, options=(), tracer=self._observation.tracer
+            pb_utils,
+            composing_model(encoder, CATALOGUE),
+            service,
+            options=(),
+            tracer=self._observation.tracer,
+            gate=gate,
         )
         self._gauges = watch_catalogue(self._catalogue, settings)
 

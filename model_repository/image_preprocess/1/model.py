@@ -7,10 +7,12 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
+from product_match.contract.access import Scope
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import IMAGE_PREPROCESS, composing_model
 from product_match.preprocessing.images import ImagePreprocessor
 from product_match.recording.failures import open_failures
+from product_match.triton.access import open_gate
 from product_match.triton.admission import open_admission
 from product_match.triton.batches import BatchServer
 from product_match.triton.observation import observe
@@ -32,7 +34,15 @@ class TritonPythonModel:
         self._failures = open_failures(settings, IMAGE_PREPROCESS)
         spec = composing_model(encoder, IMAGE_PREPROCESS)
         self._observation = observe(pb_utils, IMAGE_PREPROCESS, settings)
-        self._server = BatchServer(pb_utils, spec, service, failures=self._failures, tracer=self._observation.tracer)
+        gate = open_gate(settings, IMAGE_PREPROCESS, Scope.SEARCH, Scope.WRITE, counts=True)
+        self._server = BatchServer(
+            pb_utils,
+            spec,
+            service,
+            failures=self._failures,
+            tracer=self._observation.tracer,
+            gate=gate,
+        )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer one batch."""

@@ -8,12 +8,14 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from product_match.catalogue.opening import open_for_retrieval
+from product_match.contract.access import Scope
 from product_match.contract.encoder import load_encoder
 from product_match.contract.models import RETRIEVAL, composing_model
 from product_match.contract.options import MATCH_OPTIONS
 from product_match.recording.answers import open_recorder
 from product_match.recording.failures import open_failures
 from product_match.retrieval.service import RetrievalService
+from product_match.triton.access import open_gate
 from product_match.triton.batches import BatchServer
 from product_match.triton.observation import observe
 from product_match.triton.process import prepare_process
@@ -41,8 +43,9 @@ class TritonPythonModel:
         )
         spec = composing_model(encoder, RETRIEVAL)
         self._observation = observe(pb_utils, RETRIEVAL, settings)
+        gate = open_gate(settings, RETRIEVAL, Scope.SEARCH)
         self._server = BatchServer(
-            pb_utils, spec, service, MATCH_OPTIONS, self._failures, tracer=self._observation.tracer
+            pb_utils, spec, service, MATCH_OPTIONS, self._failures, tracer=self._observation.tracer, gate=gate
         )
 
     def execute(self, requests: list[Any]) -> list[Any]:

@@ -10,7 +10,14 @@ from typing import Any, Final
 
 from product_match.contract.errors import ConfigError
 from product_match.contract.options import MATCH_OPTIONS
-from product_match_client.cli.arguments import add_command, add_options, open_client, positive_integer, server_url
+from product_match_client.cli.arguments import (
+    add_command,
+    add_options,
+    credentials,
+    open_client,
+    positive_integer,
+    server_url,
+)
 from product_match_client.cli.output import Console
 
 PARTS: Final = ("test", "validation", "train", "all")
@@ -126,7 +133,11 @@ def run_images(arguments: argparse.Namespace, console: Console) -> int:
 
     parts = list(Part) if arguments.part == "all" else [Part(arguments.part)]
     photos = labelled_photos(arguments.images, parts)
-    settings = BulkSettings(load=LoadSettings(wait=True), timeout_s=arguments.timeout)
+    settings = BulkSettings(
+        load=LoadSettings(wait=True),
+        timeout_s=arguments.timeout,
+        credentials=credentials(arguments, os.environ),
+    )
     load = BulkLoad(server_url(arguments.url, os.environ), settings, console)
     with open_client(arguments) as client:
         evaluation = PhotoEvaluation(client, load, console, arguments.images)
