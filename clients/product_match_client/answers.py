@@ -21,6 +21,8 @@ class Match:
         product: The fields that were asked for.
         confidence: The probability that a person would accept it, 0 to 1; None where the server does not say.
         explain: Why it is where it is; None unless it was asked for.
+        variants: The others of its group, as the server gives them; None without groups.
+        duplicates: Ids of products that are the same; None where none are known.
     """
 
     rank: int
@@ -29,6 +31,8 @@ class Match:
     product: Mapping[str, Any]
     confidence: float | None = None
     explain: Mapping[str, Any] | None = None
+    variants: Sequence[Mapping[str, Any]] | None = None
+    duplicates: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +150,8 @@ def _match(match: Mapping[str, Any]) -> Match:
         product=match.get("product", {}),
         confidence=None if confidence is None else float(confidence),
         explain=match.get("explain"),
+        variants=match.get("variants"),
+        duplicates=match.get("duplicates"),
     )
 
 

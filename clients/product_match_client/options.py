@@ -29,6 +29,11 @@ class MatchOptions(TypedDict, total=False):
         facets: Fields whose values to count among the products that fit, such as category,brand.
         sort: Fields to sort what fits by, comma separated, `-price` for the dearest first.
         person: A key of your own for who asks, such as a customer's number: what is kept can be removed by it.
+        boost: What to show higher, or lower, such as [{"filter": {"brand": "Acme"}, "by": 0.2}].
+        at_most: How many of each value of a field to show, such as {"brand": 2}.
+        group_by: A field whose equals are shown as variants inside the best of them.
+        collapse: The cosine of photos from which products are the same, and only the best of them is shown; 0.5 to 1.
+        diversity: How much to prefer what is unlike the matches before it (MMR); 0 not at all; 0 to 1.
         explain: Say of each match why it is where it is, and how long each stage took.
     """
 
@@ -50,4 +55,9 @@ class MatchOptions(TypedDict, total=False):
     facets: Sequence[str] | None
     sort: Sequence[str] | None
     person: str | None
+    boost: Sequence[Mapping[str, Any]] | None
+    at_most: Mapping[str, Any] | None
+    group_by: Sequence[str] | None
+    collapse: float | None
+    diversity: float | None
     explain: bool | None

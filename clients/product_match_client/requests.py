@@ -174,7 +174,7 @@ def _parameter(option: OptionSpec, value: Any) -> ParameterValue:
         return _json(ids, option.name)
     if option.type is OptionType.TEXT and not (isinstance(value, str) and value.strip()):
         raise InvalidRequestError(f"{option.name} must be a text that is not empty, got {value!r:.80}")
-    if option.type is OptionType.JSON:
+    if option.type in (OptionType.JSON, OptionType.JSON_LIST):
         return _json(value, option.name)
     if option.choices and value not in option.choices:
         raise InvalidRequestError(f"{option.name} must be one of {', '.join(option.choices)}, got {value!r}")

@@ -97,6 +97,9 @@ MAX_FILTER_VALUES: Final = 1000
 MAX_FILTER_DEPTH: Final = 8
 """Filters inside one another, by `and`, `or` and `not`."""
 
+MAX_BOOSTS: Final = 50
+"""Boosts of one request."""
+
 MAX_COMMAND_BYTES: Final = 16 * 1024 * 1024
 """Bytes of one catalogue command's JSON (10,000 ids fit easily)."""
 

@@ -25,6 +25,7 @@ class OptionType(enum.Enum):
     TEXT = "text"
     CHOICE = "choice"
     JSON = "json"
+    JSON_LIST = "json list"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +189,40 @@ MATCH_OPTIONS: Final = (
         type=OptionType.TEXT,
         default="none",
         meaning="A key of your own for who asks, such as a customer's number: what is kept can be removed by it.",
+    ),
+    OptionSpec(
+        name="boost",
+        type=OptionType.JSON_LIST,
+        default="none",
+        meaning='What to show higher, or lower, such as [{"filter": {"brand": "Acme"}, "by": 0.2}].',
+    ),
+    OptionSpec(
+        name="at_most",
+        type=OptionType.JSON,
+        default="none",
+        meaning='How many of each value of a field to show, such as {"brand": 2}.',
+    ),
+    OptionSpec(
+        name="group_by",
+        type=OptionType.NAMES,
+        default="none",
+        meaning="A field whose equals are shown as variants inside the best of them.",
+    ),
+    OptionSpec(
+        name="collapse",
+        type=OptionType.NUMBER,
+        default="none",
+        minimum=0.5,
+        maximum=1.0,
+        meaning="The cosine of photos from which products are the same, and only the best of them is shown.",
+    ),
+    OptionSpec(
+        name="diversity",
+        type=OptionType.NUMBER,
+        default="0",
+        minimum=0.0,
+        maximum=1.0,
+        meaning="How much to prefer what is unlike the matches before it (MMR); 0 not at all.",
     ),
     OptionSpec(
         name="explain",

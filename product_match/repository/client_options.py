@@ -31,6 +31,7 @@ _TYPES: Final = {
     OptionType.NUMBERS: "Sequence[float]",
     OptionType.TEXT: "str",
     OptionType.JSON: "Mapping[str, Any]",
+    OptionType.JSON_LIST: "Sequence[Mapping[str, Any]]",
 }
 _WIDTH: Final = 118
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -22,12 +22,29 @@ _FEW_DIGITS = 4
 
 @dataclass(frozen=True)
 class Match:
-    """One match, ready to be shown."""
+    """One match, ready to be shown.
+
+    Attributes:
+        product: The product.
+        score: Of the match.
+        assessment: What is thought of it.
+        parts: What the searches said of it.
+        variants: The others of its group.
+        duplicates: Ids of products that are the same.
+        notes: What was done to it when the answer was shaped, for who asks why.
+    """
 
     product: StoredProduct
     score: float
     assessment: Assessment
     parts: Parts
+    variants: tuple[Match, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def noted(self, **notes: Any) -> Match:
+        """Return the match with notes on what was done to it."""
+        return replace(self, notes={**self.notes, **notes})
 
     @cached_property
     def fields(self) -> Mapping[str, Any]:
@@ -44,7 +61,14 @@ class Match:
             "confidence": round(self.assessment.confidence, _FEW_DIGITS),
             "product": _selected(self.product, fields),
         }
+        if self.variants:
+            shown["variants"] = [variant._inside(fields) for variant in self.variants]
+        if self.duplicates:
+            shown["duplicates"] = list(self.duplicates)
         return {**shown, "explain": self._explained()} if explain else shown
+
+    def _inside(self, fields: tuple[str, ...] | None) -> dict[str, Any]:
+        return {name: value for name, value in self.to_json(0, fields).items() if name != "rank"}
 
     def _explained(self) -> dict[str, Any]:
         parts = self.parts
@@ -58,6 +82,8 @@ class Match:
             },
             "ranks": dict(self.parts.ranks),
         }
+        if self.notes:
+            explained["shape"] = dict(self.notes)
         words = self.assessment.words
         if words is not None:
             explained["words"] = {name: round(value, _FEW_DIGITS) for name, value in asdict(words).items()}

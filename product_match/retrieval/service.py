@@ -18,6 +18,7 @@ from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import ProductMatchError, in_row, unforeseen
 from product_match.contract.filters import ProductFilter
 from product_match.contract.models import MATCHES
+from product_match.contract.products import point_id
 from product_match.index.product_cache import StoredProduct
 from product_match.retrieval.answers import Answered, Recorder, Timings, answer_json, term_json
 from product_match.retrieval.browsing import browsed, past_the_end
@@ -173,12 +174,23 @@ class RetrievalService:
             statistics,
         )
         timings.mark("wider")
-        results = [shaped(walked.row, walked.matches) for walked in walks]
+        held = self._pool_vectors(walks)
+        results = [shaped(walked.row, walked, held, self._encoder.scales) for walked in walks]
         timings.mark("shape")
         return [
             _answered(row, result, outcome, wider.get(row.query_id, []))
             for row, result, outcome in zip(rows, results, outcomes, strict=True)
         ]
+
+    def _pool_vectors(self, walks: Sequence[Walk]) -> HeldVectors:
+        """Return the vectors of products that are compared with one another: one call for the whole batch."""
+        ids = [
+            point_id(match.product.product_id)
+            for walked in walks
+            if walked.row.shape is not None and walked.row.shape.needs_vectors
+            for match in walked.matches
+        ]
+        return self._index.vectors(sorted(set(ids))) if ids else {}
 
     def _written(self, answered: Sequence[Answered | ProductMatchError], timings: Timings) -> list[_RowAnswer]:
         encoder = self._encoder.identity

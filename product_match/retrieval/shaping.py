@@ -1,20 +1,26 @@
-"""Shapes an answer: counts the values of fields, and sorts.
+"""Shapes an answer: counts the values of fields, sorts, and boosts, collapses, limits, diversifies and groups.
 
-All of it is of the confident set: of the ranks that are looked at, the products whose confidence is that of
-`min_confidence`, or of a weak match where none is given.
+All of it is of the pool, the ranks that are looked at. What is counted and sorted is the confident set: the products
+of the pool whose confidence is that of `min_confidence`, or of a weak match where none is given.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from product_match.contract.products import FILTER_FIELDS, FieldType
+from product_match.contract.encoder import SimilarityScales
+from product_match.contract.fitting import fits
+from product_match.contract.products import FILTER_FIELDS, FieldType, point_id
 from product_match.contract.sorting import ID, SortKey
 from product_match.retrieval.answers import Match
+from product_match.retrieval.composition import HeldVectors
+from product_match.retrieval.grouping import at_most, collapsed, diversified, grouped
 from product_match.retrieval.rows import RowQuery
+from product_match.retrieval.shape import MOST_BOOST, Boost
+from product_match.retrieval.walking import Walk
 
 
 @dataclass(frozen=True)
@@ -30,17 +36,52 @@ class Shaped:
     facets: Mapping[str, Any] | None
 
 
-def shaped(row: RowQuery, matches: Sequence[Match]) -> Shaped:
-    """Shape what was found for a row, as it is ranked."""
-    shape = row.shape
+def shaped(row: RowQuery, walked: Walk, held: HeldVectors, scales: SimilarityScales) -> Shaped:
+    """Shape what was found for a row.
+
+    Args:
+        row: The query.
+        walked: Its pool, as it is ranked.
+        held: The vectors of its products, by point id, where its shape needs them.
+        scales: Of similarities.
+    """
+    shape, matches = row.shape, list(walked.matches)
     if shape is None:
         return Shaped(matches, None)
     confident = [match for match in matches if match.assessment.confidence >= row.least_confidence]
     facets = facet_counts(shape.facets, [match.fields for match in confident]) if shape.facets else None
-    if shape.sort:
-        order = sort_order(shape.sort, [match.fields for match in confident])
-        matches = [confident[place] for place in order]
+    if shape.reorders:
+        matches = [match.noted(ranked=place) for place, match in enumerate(matches, start=1)]
+        if shape.boosts:
+            matches = boosted(matches, shape.boosts)
+        if shape.sort:
+            matches = [match for match in matches if match.assessment.confidence >= row.least_confidence]
+            matches = [matches[place] for place in sort_order(shape.sort, [match.fields for match in matches])]
+        if shape.collapse is not None:
+            matches = collapsed(matches, _points(matches), held, shape.collapse)
+        if shape.at_most:
+            matches = at_most(matches, shape.at_most)
+        if shape.diversity:
+            matches = diversified(matches, _points(matches), held, shape.diversity, scales)
+        if shape.group_by is not None:
+            matches = grouped(matches, shape.group_by)
     return Shaped(matches, facets)
+
+
+def boosted(matches: Sequence[Match], boosts: Sequence[Boost]) -> list[Match]:
+    """Order matches by `score + |score| * boost`, where the boosts that a product has are added up, within bounds."""
+    found = []
+    for match in matches:
+        by = sum(boost.by for boost in boosts if fits(boost.filter, match.fields))
+        by = max(-MOST_BOOST, min(MOST_BOOST, by))
+        if by:
+            match = replace(match, score=match.score + abs(match.score) * by).noted(boost=round(by, 4))
+        found.append(match)
+    return sorted(found, key=lambda match: -match.score)
+
+
+def _points(matches: Sequence[Match]) -> list[str]:
+    return [point_id(match.product.product_id) for match in matches]
 
 
 MOST_VALUES: Final = 100

@@ -162,8 +162,9 @@ def _choice(option: OptionSpec, value: object) -> str:
 
 
 def _json(option: OptionSpec, value: object) -> object:
+    wanted = "a JSON list" if option.type is OptionType.JSON_LIST else "a JSON object"
     if not isinstance(value, str):
-        raise _wrong(option, "a JSON object, as a string", value)
+        raise _wrong(option, f"{wanted}, as a string", value)
     if len(value) > limits.MAX_FILTER_BYTES:
         raise InvalidRequestError(
             f"{option.name}: {len(value):,} characters of JSON, the limit is {limits.MAX_FILTER_BYTES:,}; shorten it"
@@ -171,7 +172,7 @@ def _json(option: OptionSpec, value: object) -> object:
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"{option.name}: not valid JSON ({error}); send a JSON object") from error
+        raise InvalidRequestError(f"{option.name}: not valid JSON ({error}); send {wanted}") from error
 
 
 _READERS = {
@@ -184,4 +185,5 @@ _READERS = {
     OptionType.TEXT: _text,
     OptionType.CHOICE: _choice,
     OptionType.JSON: _json,
+    OptionType.JSON_LIST: _json,
 }

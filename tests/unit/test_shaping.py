@@ -7,9 +7,11 @@ import pytest
 from hypothesis import strategies as st
 
 from product_match.contract.errors import InvalidRequestError
+from product_match.contract.products import point_id
+from product_match.retrieval.grouping import cosines
 from product_match.retrieval.shaping import MOST_VALUES, facet_counts
 from product_match.retrieval.walking import MISSES
-from tests.fakes.shops import BRANDS, COLOURS, KINDS, MemoryShop, ids, random_products
+from tests.fakes.shops import BRANDS, COLOURS, KINDS, MemoryShop, ids, random_products, unit, words
 
 SHOP = MemoryShop(random_products(300, seed=3), seed=3)
 TEXTS = st.tuples(st.sampled_from(("", *COLOURS)), st.sampled_from((*KINDS, "sofa"))).map(" ".join).map(str.strip)
@@ -126,3 +128,168 @@ def test_a_sorted_answer_is_part_of_a_ranked_one():
     assert set(ids(by_price)) < set(ids(ranked))
     assert by_price["outcome"] == ranked["outcome"]
     assert set(BRANDS) >= {match["product"].get("brand", "Acme") for match in by_price["matches"]}
+
+
+def pool(text):
+    """The ranks that are looked at: until so many in a row do not fit, and no fewer than 48."""
+    found, misses = [], 0
+    for match in SHOP.row(text, top_k=220)["matches"]:
+        misses = 0 if match["confidence"] >= 0.2 else misses + 1
+        found.append(match)
+        if misses >= MISSES and match["rank"] >= 48:
+            break
+    return found
+
+
+def shaped(text, **parameters):
+    return SHOP.row(text, top_k=220, **parameters)["matches"]
+
+
+@hypothesis.given(TEXTS, st.sampled_from(["brand", "color", "category", "price"]))
+@hypothesis.settings(max_examples=15, deadline=None)
+def test_groups_hold_their_variants_in_order(text, name):
+    groups = {}
+    for match in pool(text):
+        value = match["product"].get(name)
+        groups.setdefault(match["product_id"] if value is None else ("value", value), []).append(match["product_id"])
+    found = shaped(text, group_by=(name,))
+    inside = [
+        [match["product_id"], *(variant["product_id"] for variant in match.get("variants", []))] for match in found
+    ]
+    assert inside == [group[:21] for group in groups.values()]
+
+
+@hypothesis.given(TEXTS, st.integers(1, 4), st.integers(1, 4))
+@hypothesis.settings(max_examples=15, deadline=None)
+def test_at_most_so_many_of_a_value_are_kept(text, brands, colours):
+    kept, seen = [], []
+    for match in pool(text):
+        brand, colour = match["product"].get("brand"), match["product"]["color"]
+        if (brand is None or seen.count(brand) < brands) and seen.count(colour) < colours:
+            seen += [colour] if brand is None else [brand, colour]
+            kept.append(match["product_id"])
+    assert ids({"matches": shaped(text, at_most={"brand": brands, "color": colours})}) == kept
+
+
+@hypothesis.given(
+    TEXTS,
+    st.lists(st.tuples(st.sampled_from(COLOURS), st.sampled_from([-0.5, -0.1, 0.2, 0.4])), min_size=1, max_size=4),
+)
+@hypothesis.settings(max_examples=15, deadline=None)
+def test_boosts_add_up_within_bounds(text, given):
+    expected = []
+    for match in pool(text):
+        by = max(-0.5, min(0.5, sum(by for colour, by in given if colour == match["product"]["color"])))
+        expected.append((match["score"] + abs(match["score"]) * by, match["product_id"]))
+    expected.sort(key=lambda item: -item[0])
+    boosts = [{"filter": {"color": colour}, "by": by} for colour, by in given]
+    found = shaped(text, boost=boosts)
+    assert [match["score"] for match in found] == pytest.approx([score for score, _ in expected], abs=1e-5)
+    assert {match["product_id"] for match in found} == {product_id for _, product_id in expected}
+
+
+def vectors_of(match, name="image"):
+    return SHOP.index.vectors([point_id(match["product_id"])])[point_id(match["product_id"])][name]
+
+
+@pytest.mark.parametrize("similarity", [0.7, 0.95])
+def test_near_duplicates_are_put_into_the_first_of_them(similarity):
+    firsts = {}
+    for match in pool("navy dress"):
+        same = [
+            first for first in firsts if float(vectors_of({"product_id": first}) @ vectors_of(match)) >= similarity
+        ]
+        if same:
+            firsts[same[0]].append(match["product_id"])
+        else:
+            firsts[match["product_id"]] = []
+    found = shaped("navy dress", collapse=similarity)
+    assert {match["product_id"]: match.get("duplicates", []) for match in found} == firsts
+    assert list(firsts) == ids({"matches": found})
+
+
+@pytest.mark.parametrize("diversity", [0.2, 0.8])
+def test_diversity_is_maximal_marginal_relevance(diversity):
+    left, chosen = pool("navy dress"), []
+    while left:
+
+        def worth(match):
+            likeness = [(float(vectors_of(other) @ vectors_of(match)) - 0.5) / 0.5 for other in chosen]
+            return (1 - diversity) * match["score"] - diversity * min(1.0, max([0.0, *likeness]))
+
+        best = max(left, key=worth)
+        left.remove(best)
+        chosen.append(best)
+    found = ids({"matches": shaped("navy dress", diversity=diversity)})
+    assert found[:20] == ids({"matches": chosen})[:20]
+    assert found != ids({"matches": pool("navy dress")})
+
+
+def test_pages_go_through_a_shaped_answer():
+    whole = shaped("navy dress", group_by=("color",), boost=[{"filter": {"brand": "Acme"}, "by": 0.3}])
+    pages = []
+    while len(pages) < len(whole):
+        page = SHOP.row(
+            "navy dress",
+            group_by=("color",),
+            boost=[{"filter": {"brand": "Acme"}, "by": 0.3}],
+            top_k=2,
+            offset=len(pages),
+        )
+        pages += page["matches"]
+    assert pages == whole
+
+
+def test_why_says_what_was_done_to_a_match():
+    found = shaped("navy dress", boost=[{"filter": {"brand": "Acme"}, "by": 0.3}], explain=True)
+    acme = next(match for match in found if match["product"].get("brand") == "Acme")
+    assert acme["explain"]["shape"]["boost"] == 0.3
+    assert acme["explain"]["shape"]["ranked"] >= acme["rank"]
+    assert "boost" not in next(m for m in found if m["product"].get("brand") != "Acme")["explain"]["shape"]
+
+
+def test_vectors_are_read_with_one_call_for_a_batch_and_only_where_they_are_compared():
+    shop = MemoryShop(random_products(100, seed=3), seed=3)
+    shop.ask(
+        words("navy dress", collapse=0.9), words("red hat", diversity=0.5), words("red hat", group_by=("brand",))
+    )
+    assert len(shop.index.examples) == 1
+    shop.row("red hat", group_by=("brand",))
+    assert len(shop.index.examples) == 1
+
+
+def test_products_without_a_vector_are_no_duplicates():
+    held = {"a": {"image": unit(1, 0, 0, 0)}, "b": {"text": unit(1, 0, 0, 0)}, "c": {"text": unit(1, 0, 0, 0)}}
+    alike = cosines(["a", "b", "c", "d"], held)
+    assert alike.round(3).tolist() == [[1, -1, -1, -1], [-1, 1, 1, -1], [-1, 1, 1, -1], [-1, -1, -1, -1]]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"boost": {}}, "boost: expected a JSON list of 1 to 50 boosts such as"),
+        ({"boost": []}, "boost: expected a JSON list of 1 to 50 boosts such as"),
+        ({"boost": [{"by": 0.1}]}, "boost: a boost has a `filter` and `by`, got {'by': 0.1}"),
+        ({"boost": [{"filter": {"brand": "A"}, "by": 2}]}, "boost: `by` is a number from -0.5 to 0.5, got 2"),
+        (
+            {"boost": [{"filter": {}, "by": 0.1}]},
+            "boost: an empty `filter` fits every product, which changes",
+        ),
+        ({"boost": [{"filter": {"weight": 1}, "by": 0.1}]}, "`weight` cannot be filtered on"),
+        ({"at_most": []}, 'at_most: expected a JSON object such as {"brand": 2}, got []'),
+        ({"at_most": {"brand": 0}}, "at_most: brand takes a whole number from 1, got 0"),
+        ({"at_most": {"weight": 1}}, "at_most: there is no field `weight`"),
+        ({"group_by": ("brand", "color")}, "group_by: takes one field, got brand, color"),
+        ({"group_by": ("weight",)}, "group_by: there is no field `weight`"),
+        ({"sort": ("price",), "diversity": 0.5}, "sort and diversity: each is an order of its own; give one of them"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(parameters, said):
+    with pytest.raises(InvalidRequestError) as caught:
+        SHOP.row("navy dress", **parameters)
+    assert said in str(caught.value)
+
+
+def test_what_is_browsed_is_sorted_and_counted_only():
+    with pytest.raises(InvalidRequestError, match="with a filter alone, give `sort` and `facets`"):
+        SHOP.row(filter={"color": "red"}, group_by=("brand",))

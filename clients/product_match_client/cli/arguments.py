@@ -84,6 +84,7 @@ def add_options(parser: argparse._ActionsContainer, options: Sequence[OptionSpec
         OptionType.NUMBERS: ("NUMBERS", numbers),
         OptionType.TEXT: ("TEXT", str),
         OptionType.JSON: ("JSON", json_object),
+        OptionType.JSON_LIST: ("JSON", json_list),
     }
     for option in options:
         text = f"{option.meaning[0].lower()}{option.meaning[1:].rstrip('.')} (default: {option.default})"
@@ -223,4 +224,15 @@ def json_object(text: str) -> dict[str, Any]:
         raise argparse.ArgumentTypeError(f"expected a JSON object, got `{text}` ({error})") from error
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"expected a JSON object, got `{text}`")
+    return value
+
+
+def json_list(text: str) -> list[Any]:
+    """Read a JSON list, for argparse."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a JSON list, got `{text}` ({error})") from error
+    if not isinstance(value, list):
+        raise argparse.ArgumentTypeError(f"expected a JSON list, got `{text}`")
     return value
