@@ -87,7 +87,7 @@ def test_typed_values_and_strings_are_read_alike(given, expected):
         ({"weights": "1,b"}, "weights: expected numbers from -1,000 to 1,000, comma separated, got '1,b'"),
         ({"weights": "1,nan"}, "comma separated, got nan"),
         ({"weights": 1}, "comma separated, got 1"),
-        ({"topk": 5}, "parameter `topk` is not known here; known are compose, explain, facets"),
+        ({"topk": 5}, "parameter `topk` is not known here; known are at_most, boost, coll"),
     ],
 )
 def test_bad_values_say_what_was_expected_and_what_came(given, words):
