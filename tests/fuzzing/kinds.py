@@ -128,6 +128,8 @@ _option_values = {
     OptionType.BOOLEAN: st.sampled_from([True, False, "true", "0", "yes"]),
     OptionType.TEXT: st.sampled_from(["customer-7", "", "x" * 300, "\u00fc"]),
     OptionType.NAMES: st.sampled_from(["name", "name,price", "-", "a,,b"]),
+    OptionType.IDS: st.sampled_from(["1001", "1001,1002", '["1001", "\\ud800"]', "[]", "nobody", ","]),
+    OptionType.NUMBERS: st.sampled_from(["1", "1,-0.5", "0,0", "nan", "1,,2", "1e999"]),
     OptionType.JSON: _filters.map(json.dumps),
 }
 

@@ -135,7 +135,7 @@ def test_neither_photo_nor_words_is_refused(server):
         ({"top_k": -1}, "got -1"),
         ({"top_k": 10_000}, "got 10000"),
         ({"top_k": "five"}, "got 'five'"),
-        ({"colour": "red"}, "parameter `colour` is not known here; known are explain, fields, filter"),
+        ({"colour": "red"}, "parameter `colour` is not known here; known are compose, explain, facets"),
         ({"image_weight": float("nan")}, "image_weight: expected a number from 0 to 1,000, got nan"),
         ({"text_weight": "NaN"}, "text_weight: expected a number from 0 to 1,000, got nan"),
         ({"image_weight": 0.0, "text_weight": 0.0}, "both are 0; give at least one of them more"),
