@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
+from product_match.contract.options import ALL_OPTIONS
 from tests.fakes import photos
 from tests.integration.conftest import SAMPLE, sample_products
 
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.triton
 PRODUCT = sample_products()[1]
 PHOTO = (SAMPLE / PRODUCT["image"]).read_bytes()
 CASES = Path(__file__).parents[1] / "cases" / "photos"
+KNOWN = ", ".join(sorted(option.name for option in ALL_OPTIONS))
 NOTHING = {"image_bytes": [b""], "query_text": [b""]}
 
 
@@ -135,7 +137,7 @@ def test_neither_photo_nor_words_is_refused(server):
         ({"top_k": -1}, "got -1"),
         ({"top_k": 10_000}, "got 10000"),
         ({"top_k": "five"}, "got 'five'"),
-        ({"colour": "red"}, "parameter `colour` is not known here; known are compose, explain, facets"),
+        ({"colour": "red"}, f"parameter `colour` is not known here; known are {KNOWN}; remove it or"),
         ({"image_weight": float("nan")}, "image_weight: expected a number from 0 to 1,000, got nan"),
         ({"text_weight": "NaN"}, "text_weight: expected a number from 0 to 1,000, got nan"),
         ({"image_weight": 0.0, "text_weight": 0.0}, "both are 0; give at least one of them more"),
