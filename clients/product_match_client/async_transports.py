@@ -13,7 +13,7 @@ from product_match_client import endpoints, failures
 from product_match_client.credentials import Credentials
 from product_match_client.endpoints import Endpoint
 from product_match_client.requests import InferRequest
-from product_match_client.transports import output_rows, request_inputs
+from product_match_client.transports import output_rows, request_inputs, sent_parameters
 
 
 class AsyncTransport(Protocol):
@@ -64,7 +64,7 @@ class AsyncHttpTransport:
                 request.model,
                 request_inputs(self._tritonclient, request),
                 headers=self._credentials.headers,
-                parameters=dict(request.parameters) or None,
+                parameters=sent_parameters(request, self._timeout_s),
             )
         except InferenceServerException as error:
             raise failures.from_server(error, self._endpoint.url) from error
@@ -113,7 +113,7 @@ class AsyncGrpcTransport:
                 request_inputs(self._tritonclient, request),
                 client_timeout=self._timeout_s,
                 headers=self._credentials.headers,
-                parameters=dict(request.parameters) or None,
+                parameters=sent_parameters(request, self._timeout_s),
             )
         except InferenceServerException as error:
             raise failures.from_server(error, self._endpoint.url) from error

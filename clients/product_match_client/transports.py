@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from product_match.contract.errors import ProductMatchError
+from product_match.contract.options import DEADLINE
 from product_match.contract.tensors import Dtype
 from product_match_client import endpoints, failures
 from product_match_client.credentials import Credentials
@@ -58,7 +60,7 @@ class HttpTransport:
                 request.model,
                 request_inputs(self._tritonclient, request),
                 headers=self._headers,
-                parameters=dict(request.parameters) or None,
+                parameters=sent_parameters(request, self._timeout_s),
             )
         except InferenceServerException as error:
             raise failures.from_server(error, self._url) from error
@@ -98,7 +100,7 @@ class GrpcTransport:
                 request_inputs(self._tritonclient, request),
                 client_timeout=self._timeout_s,
                 headers=self._headers,
-                parameters=dict(request.parameters) or None,
+                parameters=sent_parameters(request, self._timeout_s),
             )
         except InferenceServerException as error:
             raise failures.from_server(error, self._url) from error
@@ -120,6 +122,11 @@ def open_transport(endpoint: Endpoint, timeout_s: float, credentials: Credential
     """Return the transport for an endpoint; nothing is connected yet."""
     kind = GrpcTransport if endpoint.protocol is endpoints.Protocol.GRPC else HttpTransport
     return kind(endpoint, timeout_s, credentials)
+
+
+def sent_parameters(request: InferRequest, timeout_s: float) -> dict[str, Any]:
+    """Return a request's parameters with its deadline, after which the server does not begin it."""
+    return {**request.parameters, DEADLINE.name: round(time.time() + timeout_s, 3)}
 
 
 def request_inputs(tritonclient: Any, request: InferRequest) -> list[Any]:

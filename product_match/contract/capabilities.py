@@ -8,7 +8,7 @@ from product_match.contract import limits
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.filters import OPERATORS_OF
 from product_match.contract.models import ensembles
-from product_match.contract.options import ALL_OPTIONS, INDEX_OPTIONS, OptionSpec
+from product_match.contract.options import ALL_OPTIONS, DEADLINE, INDEX_OPTIONS, OptionSpec
 from product_match.contract.products import FILTER_FIELDS
 from product_match.contract.tensors import TensorSpec
 
@@ -32,7 +32,7 @@ def capabilities(encoder: EncoderSpec) -> dict[str, Any]:
             }
             for spec in ensembles(encoder)
         },
-        "options": [_option(option) for option in ALL_OPTIONS],
+        "options": [_option(option) for option in (*ALL_OPTIONS, DEADLINE)],
         "filters": {
             field.name: {
                 "type": field.type.value,
@@ -53,7 +53,7 @@ def _option(option: OptionSpec) -> dict[str, Any]:
         "name": option.name,
         "type": option.type.value,
         "default": option.default,
-        "taken_by": "product_index" if option in INDEX_OPTIONS else "product_match*",
+        "taken_by": _taken_by(option),
         "meaning": option.meaning,
     }
     if option.choices:
@@ -61,3 +61,9 @@ def _option(option: OptionSpec) -> dict[str, Any]:
     if option.minimum is not None:
         described |= {"minimum": option.minimum, "maximum": option.maximum}
     return described
+
+
+def _taken_by(option: OptionSpec) -> str:
+    if option is DEADLINE:
+        return "every model"
+    return "product_index" if option in INDEX_OPTIONS else "product_match*"

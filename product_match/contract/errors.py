@@ -8,6 +8,7 @@
     +-- UnavailableError             UNAVAILABLE   a store or the server is down, busy or too slow; try again
     |   +-- CancelledError                         a rebuild was stopped because another took its place
     |   +-- TooManyRequestsError                   the key is used more often than it may be (429)
+    |   +-- ExpiredError                           the client no longer waits, so its request was not begun
     +-- ConfigError                  INTERNAL      settings, an encoder directory or a state directory is wrong
     |   +-- DamagedIndexError                      the files of a vector index cannot be read
     |   +-- PlatformError                          this machine cannot run the local stack
@@ -79,6 +80,12 @@ class TooManyRequestsError(UnavailableError):
     """The key is used more often than it may be; the same request may work in a moment."""
 
     wire_code = "too_many_requests"
+
+
+class ExpiredError(UnavailableError):
+    """The deadline that the client sent has passed, so the request was not begun."""
+
+    wire_code = "expired"
 
 
 class ConfigError(ProductMatchError):

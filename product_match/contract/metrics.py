@@ -128,6 +128,12 @@ FAILED_REQUESTS: Final = MetricSpec(
     models=_COUNTING,
     labels={"code": ERROR_CODES},
 )
+EXPIRED_REQUESTS: Final = MetricSpec(
+    name="product_match_expired_requests_total",
+    kind=MetricKind.COUNTER,
+    meaning="Requests that a model did not begin, as their client's deadline had passed; among the failed ones too.",
+    models=_COUNTING,
+)
 STORE_ERRORS: Final = MetricSpec(
     name="product_match_store_errors_total",
     kind=MetricKind.COUNTER,
@@ -197,6 +203,7 @@ METRICS: Final = (
     ANSWER_RESULTS,
     STAGE_DURATION,
     FAILED_REQUESTS,
+    EXPIRED_REQUESTS,
     STORE_ERRORS,
     CACHE_LOOKUPS,
     CATALOGUE_PRODUCTS,

@@ -243,11 +243,21 @@ INDEX_OPTIONS: Final = (
 
 ALL_OPTIONS: Final = MATCH_OPTIONS + INDEX_OPTIONS
 
+DEADLINE: Final = OptionSpec(
+    name="deadline",
+    type=OptionType.NUMBER,
+    default="none",
+    minimum=0.0,
+    maximum=1e11,
+    meaning="When nobody waits for the answer any longer, in seconds since 1970; work not begun by then is dropped.",
+)
+"""Every model heeds it; the clients send it by themselves, from their time limit."""
+
 
 def header_pattern() -> str:
     """Return the pattern for Triton's `--http-header-forward-pattern`, anchored to the declared names.
 
     Triton matches it whatever the case. `top-k` is taken beside `top_k`, as some proxies drop the latter.
     """
-    names = [*(option.name for option in ALL_OPTIONS), KEY_PARAMETER]
+    names = [*(option.name for option in (*ALL_OPTIONS, DEADLINE)), KEY_PARAMETER]
     return "^(" + "|".join(name.replace("_", "[-_]") for name in names) + ")$"

@@ -10,7 +10,7 @@ from product_match.contract import limits, models
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import ConfigError
 from product_match.contract.metrics import METRICS, MetricSpec
-from product_match.contract.options import INDEX_OPTIONS, MATCH_OPTIONS, OptionSpec
+from product_match.contract.options import DEADLINE, INDEX_OPTIONS, MATCH_OPTIONS, OptionSpec
 from product_match.contract.tensors import TensorSpec
 from product_match.settings import PREFIX, VARIABLES
 
@@ -75,6 +75,7 @@ def _range(option: OptionSpec) -> str:
 
 def _options(_: EncoderSpec) -> str:
     rows = _option_rows(MATCH_OPTIONS, "`product_match*`") + _option_rows(INDEX_OPTIONS, "`product_index`")
+    rows += _option_rows((DEADLINE,), "every model")
     return _table(["parameter", "type", "range", "default", "taken by", "what it does"], rows)
 
 

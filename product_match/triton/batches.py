@@ -22,8 +22,9 @@ from product_match.telemetry.meters import FAILED_REQUESTS
 from product_match.telemetry.spans import SpanTracer
 from product_match.telemetry.stages import recorded_stages
 from product_match.triton.access import ANYBODY, Caller, Gate
+from product_match.triton.deadlines import check_deadline
 from product_match.triton.observation import trace_parent
-from product_match.triton.parameters import parse_parameters
+from product_match.triton.parameters import parse_deadline, parse_parameters
 from product_match.triton.process import end_given_up
 from product_match.triton.waiting import triton_wait
 
@@ -172,6 +173,9 @@ class BatchServer:
             end_given_up(self._spec.name)
 
     def _read(self, request: Any) -> BatchRequest:
+        given = request.parameters()
+        # First of all: nothing is spent on what nobody waits for.
+        check_deadline(parse_deadline(given))
         tensors: Tensors = {}
         for spec in self._spec.inputs:
             tensor = self._pb_utils.get_input_tensor_by_name(request, spec.name)
@@ -183,10 +187,9 @@ class BatchServer:
         if not tensors:
             names = ", ".join(spec.name for spec in self._spec.inputs)
             raise InvalidRequestError(f"{self._spec.name}: none of the inputs {names} came; send at least one")
-        text = request.parameters() if self._gate is not None or self._options is not None else ""
         rows = len(next(iter(tensors.values())))
-        caller = ANYBODY if self._gate is None else self._gate.admit(text, rows)
-        parameters = {} if self._options is None else parse_parameters(text, self._options)
+        caller = ANYBODY if self._gate is None else self._gate.admit(given, rows)
+        parameters = {} if self._options is None else parse_parameters(given, self._options)
         return BatchRequest(tensors=tensors, parameters=parameters, request_id=request.request_id(), caller=caller)
 
     def _handle(self, requests: Sequence[BatchRequest]) -> Sequence[Answer | Future[Answer]]:

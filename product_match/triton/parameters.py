@@ -10,7 +10,7 @@ from typing import Any
 from product_match.contract import limits
 from product_match.contract.access import is_key
 from product_match.contract.errors import InvalidRequestError
-from product_match.contract.options import ALL_OPTIONS, OptionSpec, OptionType
+from product_match.contract.options import ALL_OPTIONS, DEADLINE, OptionSpec, OptionType
 
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
@@ -23,7 +23,8 @@ def parse_parameters(text: str, options: Sequence[OptionSpec] = ALL_OPTIONS) -> 
         options: The options that the model takes.
 
     Returns:
-        The given options by name: int, float, bool, tuple of names, ids or numbers, text, choice, or decoded JSON.
+        The given options by name, the deadline left out: int, float, bool, tuple of names, ids or numbers, text,
+        choice, or decoded JSON.
 
     Raises:
         InvalidRequestError: An unknown parameter, or a value of the wrong type or out of range.
@@ -34,7 +35,7 @@ def parse_parameters(text: str, options: Sequence[OptionSpec] = ALL_OPTIONS) -> 
     known = {option.name: option for option in options}
     parsed = {}
     for name, value in given.items():
-        if is_key(name):
+        if is_key(name) or name.lower() == DEADLINE.name:
             continue
         # A header arrives as the client spelt it, and some proxies drop names with an underscore.
         option = known.get(name.lower().replace("-", "_"))
@@ -45,6 +46,18 @@ def parse_parameters(text: str, options: Sequence[OptionSpec] = ALL_OPTIONS) -> 
             )
         parsed[option.name] = _READERS[option.type](option, value)
     return parsed
+
+
+def parse_deadline(text: str) -> float | None:
+    """Return the deadline among the parameters of a request, in seconds since 1970; None where there is none.
+
+    Raises:
+        InvalidRequestError: It is no number.
+    """
+    if DEADLINE.name not in text.lower():
+        return None
+    given: Mapping[str, Any] = json.loads(text)
+    return next((_number(DEADLINE, value) for name, value in given.items() if name.lower() == DEADLINE.name), None)
 
 
 def _wrong(option: OptionSpec, expected: str, value: object) -> InvalidRequestError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 
 import numpy as np
 import pytest
@@ -50,3 +51,15 @@ def test_what_is_too_much_is_refused_and_the_rest_is_answered(server):
     assert all("UNAVAILABLE" in words and "the server is busy:" in words for words in refused), set(refused)
     assert 0 < len(refused) < REQUESTS
     assert after == ANSWERED
+
+
+@pytest.mark.parametrize("wire", ["grpc", "http"])
+@pytest.mark.parametrize("model", ["product_match_text", "catalogue"])
+def test_a_request_whose_client_has_gone_is_not_begun(server, wire, model):
+    column = {"command": [b'{"operation": "count"}']} if model == "catalogue" else {"query_text": [b"red shoes"]}
+    with pytest.raises(
+        InferenceServerException, match="s ago by the server's clock, so the request was not begun"
+    ) as raised:
+        server.infer(model, column, wire, deadline=time.time() - 1)
+    assert raised.value.status() in ("StatusCode.UNAVAILABLE", "503")
+    assert server.infer(model, column, wire, deadline=time.time() + 60)
