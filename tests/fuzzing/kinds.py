@@ -131,6 +131,10 @@ _option_values = {
     OptionType.IDS: st.sampled_from(["1001", "1001,1002", '["1001", "\\ud800"]', "[]", "nobody", ","]),
     OptionType.NUMBERS: st.sampled_from(["1", "1,-0.5", "0,0", "nan", "1,,2", "1e999"]),
     OptionType.JSON: _filters.map(json.dumps),
+    OptionType.JSON_LIST: st.lists(
+        st.fixed_dictionaries({}, optional={"filter": _filters, "by": _numbers, "field": _words, "x": _json}),
+        max_size=3,
+    ).map(json.dumps),
 }
 
 

@@ -186,10 +186,9 @@ def test_an_answers_token_takes_feedback_once(server):
     assert stat.S_IMODE(keys.stat().st_mode) == 0o600
 
 
-def kept(server, **wanted):
-    """The latest events that fit, as soon as there is one; they are written behind the answers."""
-    # Tests before this one fill more pages than the first.
-    command = json.dumps({"operation": "events", "since": int(time.time()) - 5}).encode()
+def kept(server, since, **wanted):
+    """The events from a moment on that fit, as soon as there is one; they are written behind the answers."""
+    command = json.dumps({"operation": "events", "since": int(since)}).encode()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         (page,) = server.infer("catalogue", {"command": [command]})
@@ -201,10 +200,10 @@ def kept(server, **wanted):
 
 
 def test_answers_and_errors_are_events_and_a_person_can_be_removed(server):
-    name = uuid.uuid4().hex
+    name, begun = uuid.uuid4().hex, time.time()
     query = {"query_text": [f"jacket {name}".encode()]}
     (row,) = server.infer("product_match_text", query, top_k=2, person=name, filter='{"price": {"lt": 500}}')
-    (event,) = kept(server, words=f"jacket {name}")
+    (event,) = kept(server, begun, words=f"jacket {name}")
     assert [result["id"] for result in event["results"]] == ids(row)
     assert (event["kind"], event["outcome"], event["encoder"]) == ("words", row["outcome"], row["encoder"])
     assert (event["options"], json.loads(event["filter"])) == ({"top_k": 2}, {"price": {"lt": 500}})
@@ -212,8 +211,8 @@ def test_answers_and_errors_are_events_and_a_person_can_be_removed(server):
         server.infer("product_match_text", query, top_k=0)
     with pytest.raises(InferenceServerException):
         server.infer("product_match_image", {"image_bytes": [b"junk"]})
-    assert kept(server, type="error", model="text_preprocess", code="INVALID_ARG")
-    assert kept(server, type="error", model="image_preprocess", code="INVALID_ARG")
+    assert kept(server, begun, type="error", model="text_preprocess", code="INVALID_ARG")
+    assert kept(server, begun, type="error", model="image_preprocess", code="INVALID_ARG")
     command = json.dumps({"operation": "forget", "person": name}).encode()
     (answer,) = server.infer("catalogue", {"command": [command]})
     assert answer == {"removed": {"events": 1, "feedback": 0}}
