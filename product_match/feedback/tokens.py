@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +22,9 @@ from product_match.feedback.keys import SigningKeys
 
 AUDIENCE: Final = "feedback"
 """Keeps apart what the same key may sign for something else."""
+
+MOST_FURTHER: Final = 200
+"""Products of a token besides matches: variants, duplicates, and what would match with fewer filters."""
 
 _REQUIRED: Final[Options] = {"require": ["exp", "jti"]}
 _DIGEST_BYTES: Final = 6
@@ -55,11 +58,11 @@ class AnswerToken:
 
     Attributes:
         facts: What it says of its answer.
-        digests: Of the answer's products, best first.
+        ranks: From 1, by the digest of a product.
     """
 
     facts: AnswerFacts
-    digests: Sequence[bytes]
+    ranks: Mapping[bytes, int]
 
     def rank_of(self, product_id: str) -> int:
         """Return a product's rank in the answer, from 1.
@@ -68,10 +71,10 @@ class AnswerToken:
             InvalidRequestError: The answer does not hold it.
         """
         try:
-            return self.facts.offset + self.digests.index(_digest(self.facts.answer_id, product_id)) + 1
-        except ValueError as error:
+            return self.ranks[_digest(self.facts.answer_id, product_id)]
+        except KeyError as error:
             raise InvalidRequestError(
-                f"feedback: product {product_id!r:.80} is not among the {len(self.digests)} matches of the answer "
+                f"feedback: product {product_id!r:.80} is not among the {len(self.ranks)} products of the answer "
                 "that the token is of; send the `product_id` of a match beside the token of its own answer"
             ) from error
 
@@ -84,18 +87,28 @@ class TokenSigner:
         self._key, self._lifetime_s, self._clock = keys.signing, int(days * _DAY_S), clock
         self._headers = {"kid": str(keys.signing.key_id)}
 
-    def sign(self, facts: AnswerFacts, product_ids: Sequence[str]) -> str:
-        """Return the token of an answer with these products, best first."""
-        digests = b"".join(_digest(facts.answer_id, product_id) for product_id in product_ids)
-        claims: dict[str, str | int] = {
+    def sign(self, facts: AnswerFacts, product_ids: Sequence[str], further: Sequence[tuple[str, int]] = ()) -> str:
+        """Return the token of an answer.
+
+        Args:
+            facts: What it says of the answer.
+            product_ids: Of the matches, best first.
+            further: Other products that the answer names, with the rank that each counts for; the first
+                `MOST_FURTHER` of them take feedback.
+        """
+        kept = further[:MOST_FURTHER]
+        claims: dict[str, Any] = {
             "aud": AUDIENCE,
             "jti": facts.answer_id,
             "exp": int(self._clock()) + self._lifetime_s,
             "k": facts.kind,
             "o": facts.outcome,
             "e": facts.encoder,
-            "p": base64.urlsafe_b64encode(digests).decode(),
+            "p": _packed(facts.answer_id, product_ids),
         }
+        if kept:
+            claims["f"] = _packed(facts.answer_id, [product_id for product_id, _ in kept])
+            claims["r"] = [rank for _, rank in kept]
         if facts.person:
             claims["u"] = facts.person
         if facts.offset:
@@ -118,7 +131,8 @@ class TokenReader:
         """
         claims = self._claims(token)
         try:
-            packed = base64.urlsafe_b64decode(claims["p"])
+            matches = _unpacked(claims["p"])
+            further = dict(zip(_unpacked(claims.get("f", "")), claims.get("r", []), strict=True))
             facts = AnswerFacts(
                 answer_id=claims["jti"],
                 kind=claims["k"],
@@ -132,8 +146,9 @@ class TokenReader:
                 f"feedback_token: it is signed, but is not of an answer ({error!r:.80}); send the "
                 "`feedback_token` of one"
             ) from error
-        digests = [packed[start : start + _DIGEST_BYTES] for start in range(0, len(packed), _DIGEST_BYTES)]
-        return AnswerToken(facts=facts, digests=digests)
+        # A match that another names, too, counts at its own rank.
+        ranks = {**further, **{digest: place for place, digest in enumerate(matches, start=facts.offset + 1)}}
+        return AnswerToken(facts=facts, ranks=ranks)
 
     def _claims(self, token: str) -> dict[str, Any]:
         try:
@@ -155,6 +170,16 @@ class TokenReader:
                 f"feedback_token: it is forged or damaged ({error!s:.80}); send the `feedback_token` of an answer "
                 "unchanged"
             ) from error
+
+
+def _packed(answer_id: str, product_ids: Sequence[str]) -> str:
+    digests = b"".join(_digest(answer_id, product_id) for product_id in product_ids)
+    return base64.urlsafe_b64encode(digests).decode()
+
+
+def _unpacked(text: str) -> list[bytes]:
+    packed = base64.urlsafe_b64decode(text)
+    return [packed[start : start + _DIGEST_BYTES] for start in range(0, len(packed), _DIGEST_BYTES)]
 
 
 def _digest(answer_id: str, product_id: str) -> bytes:

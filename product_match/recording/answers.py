@@ -13,7 +13,7 @@ from product_match.events.privacy import Privacy, privacy_of
 from product_match.events.writer import EventWriter
 from product_match.feedback.opening import open_signer
 from product_match.feedback.tokens import AnswerFacts, TokenSigner
-from product_match.retrieval.answers import Answered, Timings
+from product_match.retrieval.answers import Answered, Match, Timings
 from product_match.retrieval.counting import kind_of
 from product_match.settings import ServingSettings
 
@@ -63,7 +63,7 @@ class AnswerRecorder:
         if self._signer is None:
             return None
         shown = [match.product.product_id for match in answered.matches]
-        return self._signer.sign(facts, [*shown, *_would_match(answered)])
+        return self._signer.sign(facts, shown, _further(answered))
 
     def _event(self, facts: AnswerFacts, answered: Answered, milliseconds: Mapping[str, float]) -> dict[str, Any]:
         row = answered.row
@@ -77,19 +77,11 @@ class AnswerRecorder:
             "options": {name: _storable(value) for name, value in row.options.items() if name not in _OF_THEIR_OWN},
             **self._privacy.of_words(row.text, repaired),
             "outcome": facts.outcome,
-            "results": [
-                {
-                    "id": match.product.product_id,
-                    "score": round(match.score, _DIGITS),
-                    "confidence": round(match.assessment.confidence, _DIGITS),
-                }
-                for match in answered.matches[:MOST_RESULTS]
-            ],
+            "results": [_result(match) for match in answered.matches[:MOST_RESULTS]],
             "milliseconds": dict(milliseconds),
             "encoder": facts.encoder,
         }
         if row.filter is not None:
-            # As text: names of fields may hold what names of documents may not.
             event["filter"] = json.dumps(row.options["filter"])
         if answered.would_match:
             event["would_match"] = _would_match(answered)
@@ -98,15 +90,42 @@ class AnswerRecorder:
         return event
 
 
+def _result(match: Match) -> dict[str, Any]:
+    result = {
+        "id": match.product.product_id,
+        "score": round(match.score, _DIGITS),
+        "confidence": round(match.assessment.confidence, _DIGITS),
+    }
+    others = _others(match)
+    return {**result, "others": others} if others else result
+
+
+def _others(match: Match) -> list[str]:
+    """Return the ids of what stands inside a match: the others of its group, and what is the same."""
+    return [*(variant.product.product_id for variant in match.variants), *match.duplicates]
+
+
+def _further(answered: Answered) -> list[tuple[str, int]]:
+    """Return what an answer names besides its matches: others of a match at its rank, the rest behind all of them."""
+    further = []
+    for rank, match in enumerate(answered.matches, start=answered.row.offset + 1):
+        further += [(id_, rank) for id_ in _others(match)]
+    behind = answered.row.offset + len(answered.matches) + 1
+    return [*further, *((id_, behind + place) for place, id_ in enumerate(_would_match(answered)))]
+
+
 def _would_match(answered: Answered) -> list[str]:
     return list(dict.fromkeys(entry["product_id"] for entry in answered.would_match))
 
 
 def _storable(value: object) -> object:
-    """Return an option's value without what JSON may hold and MongoDB may not: half of a surrogate pair."""
+    """Return an option's value without what MongoDB may not hold, such as half of a surrogate pair."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
-    return [_storable(item) for item in value] if isinstance(value, tuple | list) else value
+    if isinstance(value, tuple | list) and not any(isinstance(item, dict) for item in value):
+        return [_storable(item) for item in value]
+    # As text: names of fields may hold what names of documents may not.
+    return json.dumps(value) if isinstance(value, dict | list | tuple) else value
 
 
 def open_recorder(settings: ServingSettings, writer: EventWriter | None) -> AnswerRecorder | None:

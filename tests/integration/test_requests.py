@@ -179,7 +179,7 @@ def test_an_answers_token_takes_feedback_once(server):
     receipt = json.loads(json.loads(post(server, "feedback", body, "generate"))["receipt"])
     assert receipt["status"] == "repeated"
     with pytest.raises(
-        InferenceServerException, match="product 'elsewhere' is not among the 2 matches of the answer"
+        InferenceServerException, match="product 'elsewhere' is not among the 2 products of the answer"
     ):
         server.infer("feedback", {**given, "product_id": [b"elsewhere"] * 2})
     keys = server.state_directory / "feedback_keys.json"

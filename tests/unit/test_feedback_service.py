@@ -106,7 +106,7 @@ def test_a_batch_is_recorded_with_one_call_and_a_bad_row_refuses_its_request_alo
     )
     assert (statuses(first), statuses(last), calls) == (["recorded"], ["recorded"] * 2, [3])
     assert isinstance(bad, InvalidRequestError)
-    assert str(bad).startswith("row 1: feedback: product 'z' is not among the 1 matches")
+    assert str(bad).startswith("row 1: feedback: product 'z' is not among the 1 products")
     assert [document["event"] for document in kept(feedback)] == ["shown", "purchase", "rating"]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from product_match.contract.errors import ConfigError, InvalidRequestError
 from product_match.feedback.keys import make_key, put_key_in_front, read_keys
-from product_match.feedback.tokens import AnswerFacts, TokenReader, TokenSigner
+from product_match.feedback.tokens import MOST_FURTHER, AnswerFacts, TokenReader, TokenSigner
 
 FACTS = AnswerFacts(answer_id="0199aa", kind="words", outcome="matched", encoder="demo@1", person="abc")
 DAYS = 2.0
@@ -54,12 +54,31 @@ def test_a_thousand_products_fit_what_a_request_takes(key):
     assert TokenReader(keys(key)).read(token).rank_of("999") == 1000
 
 
+def test_what_stands_inside_a_match_counts_at_its_rank(key):
+    facts = replace(FACTS, offset=10)
+    token = TokenSigner(keys(key), DAYS).sign(facts, ["a", "b"], [("a2", 11), ("b2", 12), ("b", 11), ("other", 13)])
+    read = TokenReader(keys(key)).read(token)
+    assert {id_: read.rank_of(id_) for id_ in ("a", "b", "a2", "b2", "other")} == {
+        "a": 11, "b": 12, "a2": 11, "b2": 12, "other": 13,
+    }  # fmt: skip
+
+
+def test_a_token_takes_so_many_further_products(key):
+    further = [(f"v{number}", 1) for number in range(1000)]
+    token = TokenSigner(keys(key), DAYS).sign(FACTS, [str(number) for number in range(1000)], further)
+    read = TokenReader(keys(key)).read(token)
+    assert len(token) < 16_384
+    assert read.rank_of(f"v{MOST_FURTHER - 1}") == 1
+    with pytest.raises(InvalidRequestError, match="is not among the 1200 products"):
+        read.rank_of(f"v{MOST_FURTHER}")
+
+
 def test_a_foreign_product_is_refused(key):
     read = TokenReader(keys(key)).read(signed(key))
     with pytest.raises(InvalidRequestError) as caught:
         read.rank_of("c")
     assert str(caught.value) == (
-        "feedback: product 'c' is not among the 2 matches of the answer that the token is of; send the "
+        "feedback: product 'c' is not among the 2 products of the answer that the token is of; send the "
         "`product_id` of a match beside the token of its own answer"
     )
 
@@ -70,7 +89,7 @@ def test_a_digest_holds_under_its_own_answer_only(key):
     other = AnswerFacts(answer_id="0199ab", kind="words", outcome="matched", encoder="demo@1")
     reader = TokenReader(keys(key))
     first, second = (reader.read(signer.sign(facts, ["a"])) for facts in (FACTS, other))
-    assert first.digests != second.digests
+    assert first.ranks.keys().isdisjoint(second.ranks)
 
 
 def test_a_token_that_has_expired_is_refused(key):

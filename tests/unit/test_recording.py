@@ -178,14 +178,27 @@ def test_what_would_match_with_fewer_filters_takes_feedback_too(catalogue_settin
     assert [result["id"] for result in event["results"]] == ["a"]
 
 
+def test_what_stands_inside_a_match_takes_feedback_too(catalogue_settings, recorded, kept):
+    recorder = recorded(settings_of(catalogue_settings, event_log=True, feedback_keys=Secret(KEYS)))
+    one = answered("a", "b")
+    variant = answered("a2").matches[0]
+    matches = [replace(one.matches[0], variants=(variant,)), replace(one.matches[1], duplicates=("b2",))]
+    (token,) = recorder("demo@1", [replace(one, matches=matches)], Timings())
+    recorded.close()
+    read = TokenReader(read_keys(KEYS)).read(token)
+    assert {id_: read.rank_of(id_) for id_ in ("a", "a2", "b", "b2")} == {"a": 1, "a2": 1, "b": 2, "b2": 2}
+    (event,) = kept()
+    assert [result["others"] for result in event["results"]] == [["a2"], ["b2"]]
+
+
 def test_half_a_character_in_an_option_is_no_obstacle(catalogue_settings, recorded, kept):
     recorder = recorded(settings_of(catalogue_settings, event_log=True))
     given = {"category": "\ud800"}
-    options = {"filter": given, "like": ("\ud800", "7"), "person": "\ud800", "top_k": 3}
+    options = {"filter": given, "like": ("\ud800", "7"), "person": "\ud800", "top_k": 3, "boost": [{"a.b": 1}]}
     recorder("demo@1", [answered("a", options=options, filter=read_filter({"category": "x"}))], Timings())
     recorded.close()
     (event,) = kept()
-    assert event["options"] == {"like": ["?", "7"], "top_k": 3}
+    assert event["options"] == {"like": ["?", "7"], "top_k": 3, "boost": '[{"a.b": 1}]'}
     assert json.loads(event["filter"]) == given
 
 
