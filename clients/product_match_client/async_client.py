@@ -215,6 +215,26 @@ class AsyncProductMatchClient:
         """
         return await self._converse(conversations.change_encoder("rollback"))
 
+    async def rules(self) -> list[Mapping[str, Any]]:
+        """Return the shop's rules, each as it was set; see docs/queries.md."""
+        return await self._converse(conversations.rules())
+
+    async def set_rules(self, rules: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Add rules, or replace those of the same id; return all of them. They hold within seconds.
+
+        Raises:
+            InvalidRequestError: A rule is wrong, or names a product that is not there; none is changed.
+        """
+        return await self._converse(conversations.rules(set_=rules))
+
+    async def remove_rules(self, ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Remove rules by id; return those that are left.
+
+        Raises:
+            NotFoundError: There is none of them.
+        """
+        return await self._converse(conversations.rules(remove=ids))
+
     async def drop(self, confirm: str) -> dict[str, Any]:
         """Remove every product for good; `confirm` is the name of the collection."""
         return await self._converse(conversations.plain("drop", confirm=confirm))

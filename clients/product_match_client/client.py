@@ -275,6 +275,26 @@ class ProductMatchClient:
         """
         return self._converse(conversations.change_encoder("rollback"))
 
+    def rules(self) -> list[Mapping[str, Any]]:
+        """Return the shop's rules, each as it was set; see docs/queries.md."""
+        return self._converse(conversations.rules())
+
+    def set_rules(self, rules: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Add rules, or replace those of the same id; return all of them. They hold within seconds.
+
+        Raises:
+            InvalidRequestError: A rule is wrong, or names a product that is not there; none is changed.
+        """
+        return self._converse(conversations.rules(set_=rules))
+
+    def remove_rules(self, ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Remove rules by id; return those that are left.
+
+        Raises:
+            NotFoundError: There is none of them.
+        """
+        return self._converse(conversations.rules(remove=ids))
+
     def drop(self, confirm: str) -> dict[str, Any]:
         """Remove every product for good; `confirm` is the name of the collection."""
         return self._converse(conversations.plain("drop", confirm=confirm))

@@ -154,6 +154,15 @@ def forget_person(person: str) -> Conversation[dict[str, int]]:
     return dict(_field(answer, "removed", dict))
 
 
+def rules(
+    set_: Sequence[Mapping[str, Any]] | None = None, remove: Sequence[str] | None = None
+) -> Conversation[list[Mapping[str, Any]]]:
+    """Set or remove rules, and read those that there are."""
+    changes = _given(set=None if set_ is None else list(set_), remove=None if remove is None else list(remove))
+    answer = yield {"operation": "rules", **changes}
+    return list(_field(answer, "rules", list))
+
+
 def plain(operation: str, **arguments: object) -> Conversation[dict[str, Any]]:
     """Ask one thing and return the answer as it is."""
     answer = yield {"operation": operation, **arguments}

@@ -13,6 +13,7 @@ rebuild                                     start to derive a fresh index from t
 drop     confirm                            remove everything
 reindex  encoder                            start to embed everything with another encoder, and switch to it
 rollback                                    go back to the encoder before
+rules    set, remove                        what the shop wants shown first or last; effective within seconds
 status                                      what the index is, how large, and what troubles it
 capabilities                                models, options with types and ranges, filters, limits
 
@@ -29,6 +30,7 @@ from typing import Any, Final
 from product_match.catalogue.arguments import Arguments
 from product_match.catalogue.event_commands import EVENT_OPERATIONS, EventAccess
 from product_match.catalogue.opening import Catalogue
+from product_match.catalogue.rules import change_rules
 from product_match.contract import limits
 from product_match.contract.capabilities import capabilities
 from product_match.contract.errors import InvalidRequestError, NotFoundError
@@ -297,6 +299,7 @@ OPERATIONS: Final[Mapping[str, Callable[[Catalogue, Arguments], Result]]] = {
     "drop": _drop,
     "reindex": _reindex,
     "rollback": _rollback,
+    "rules": lambda catalogue, arguments: change_rules(catalogue.documents, arguments),
     "status": _status,
     "capabilities": _capabilities,
 }

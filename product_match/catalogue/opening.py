@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from product_match.contract.encoder import EncoderSpec
 from product_match.contract.errors import ConfigError
 from product_match.documents.leases import Lease
+from product_match.documents.rules import RulesKeeper
 from product_match.documents.statistics import prepare_following
 from product_match.documents.store import DocumentStore, open_documents
 from product_match.encoder_change.writers import WriteGate
@@ -76,11 +77,13 @@ class SearchableCatalogue(Catalogue):
         verification: The comparison after a start that cannot trust the index; None where it can.
         cache: The products in memory, where this process sees every change; None where it does not.
         statistics: What is known of the catalogue as a whole.
+        rules: What the shop wants shown first or last.
         language: Of its words.
     """
 
     index: VectorIndex
     statistics: StatisticsKeeper
+    rules: RulesKeeper
     language: str
     verification: BackgroundVerification | None = None
     cache: CachedProducts | None = None
@@ -115,12 +118,14 @@ def open_for_retrieval(settings: ServingSettings, encoder: EncoderSpec) -> Searc
         )
         opened.callback(keeper.close)
         keeper.start()
+        rules = _rules(documents, opened)
         return SearchableCatalogue(
             encoder=encoder,
             documents=documents,
             owner=owner,
             index=index,
             statistics=keeper,
+            rules=rules,
             language=recipe.language,
             _open=opened.pop_all(),
         )
@@ -197,6 +202,7 @@ def _own_edge(
     opened.callback(OwnerServer(socket_path, owner).close)
     applier.start()
     keeper.start()
+    rules = _rules(documents, opened)
     if recipe is None:
         logger.info("the words of the index are missing or of another version: it is derived again in the background")
         rebuilder.start()
@@ -214,9 +220,17 @@ def _own_edge(
         verification=verification,
         cache=cache,
         statistics=keeper,
+        rules=rules,
         language=applier.points.recipe.language,
         _open=opened.pop_all(),
     )
+
+
+def _rules(documents: DocumentStore, opened: contextlib.ExitStack) -> RulesKeeper:
+    rules = RulesKeeper(documents)
+    opened.callback(rules.close)
+    rules.start()
+    return rules
 
 
 def _recipe_of(shard: OpenedShard, directory: EdgeDirectory) -> WordsRecipe | None:

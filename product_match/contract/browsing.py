@@ -19,6 +19,8 @@ class Shelf:
         sort: What they are sorted by; equals, and those that lack the field, stand in the order of ids.
         offset: How many are passed over.
         limit: How many are shown.
+        first: Ids of products that stand first where they fit, in this order.
+        last: Ids of products that stand last where they fit.
         numbers: Fields whose least and greatest number are looked up.
     """
 
@@ -27,6 +29,8 @@ class Shelf:
     offset: int = 0
     limit: int = 10
     numbers: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
+    last: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,12 @@ MAX_FILTER_DEPTH: Final = 8
 MAX_BOOSTS: Final = 50
 """Boosts of one request."""
 
+MAX_RULES: Final = 1000
+"""Rules of a catalogue."""
+
+MAX_RULED_PRODUCTS: Final = 100
+"""Products that one rule pins, or buries; and queries that it is for."""
+
 MAX_COMMAND_BYTES: Final = 16 * 1024 * 1024
 """Bytes of one catalogue command's JSON (10,000 ids fit easily)."""
 

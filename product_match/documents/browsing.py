@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from product_match.contract.browsing import Bounds, Shelf, Shown
-from product_match.contract.products import FILTER_FIELDS, FieldType
+from product_match.contract.fitting import fits
+from product_match.contract.products import FILTER_FIELDS, FieldType, point_id
 from product_match.contract.sorting import ID
 from product_match.documents.filters import mongo_query
 from product_match.documents.mongo_errors import document_errors
@@ -27,12 +29,31 @@ def browse(documents: DocumentStore, shelf: Shelf) -> Shown:
     """
     query = {**_LIVE, **(mongo_query(shelf.filter) if shelf.filter is not None else {})}
     total = documents.count(shelf.filter)
-    products = _page(documents, query, shelf)
+    arranged = shelf.first or shelf.last
+    products = _arranged_page(documents, query, shelf, total) if arranged else _page(documents, query, shelf)
     return Shown(
         products=products,
         total=total,
         bounds={name: _bounds(documents, query, name) for name in shelf.numbers},
     )
+
+
+def _arranged_page(documents: DocumentStore, query: Mapping[str, Any], shelf: Shelf, total: int) -> list[Document]:
+    """Return the page of a shelf on which some products stand first, and some last."""
+    named = documents.fetch([point_id(product_id) for product_id in (*shelf.first, *shelf.last)])
+    fitting = [product for product in named.values() if shelf.filter is None or fits(shelf.filter, product)]
+    by_id = {product["id"]: product for product in fitting}
+    first = [by_id[product_id] for product_id in shelf.first if product_id in by_id]
+    last = [by_id[product_id] for product_id in shelf.last if product_id in by_id]
+    between = total - len(first) - len(last)
+    page = first[shelf.offset : shelf.offset + shelf.limit]
+    passed = max(0, shelf.offset - len(first))
+    wanted = min(shelf.limit - len(page), between - passed)
+    if wanted > 0:
+        others = {**query, "product_id": {"$nin": list(by_id)}}
+        page += _page(documents, others, replace(shelf, offset=passed, limit=wanted))
+    passed = max(0, passed - between)
+    return page + last[passed : passed + shelf.limit - len(page)]
 
 
 def _page(documents: DocumentStore, query: Mapping[str, Any], shelf: Shelf) -> list[Document]:

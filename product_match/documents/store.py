@@ -100,6 +100,7 @@ class DocumentStore:
         self.notes: ChangeNotes = Unnoted() if notes is None else notes
         self.products: Collection[Document] = database[settings.document_collection]
         self.images: Collection[Document] = database[f"{settings.collection}_images"]
+        self.rules: Collection[Document] = database[f"{settings.collection}_rules"]
         self.meta: Collection[Document] = database[f"{settings.collection}_meta"]
         self.claim_id = "_".join(filter(None, (_META_ID, settings.generation)))
         self._succeeds = settings.state_directory is not None

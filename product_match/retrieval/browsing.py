@@ -14,6 +14,7 @@ from product_match.retrieval.answers import Answered, Match
 from product_match.retrieval.confidence import MATCHED, NOT_STOCKED, Assessment
 from product_match.retrieval.rows import RowQuery
 from product_match.retrieval.searches import Parts
+from product_match.retrieval.shape import Shape
 from product_match.retrieval.shaping import MOST_VALUES, NUMBERS
 
 CERTAIN: Final = Assessment(confidence=1.0, words=None)
@@ -49,6 +50,8 @@ def browsed(row: RowQuery, shelves: Shelves, counts: Counts) -> Answered:
         offset=row.offset,
         limit=row.top_k,
         numbers=tuple(name for name in facets if name in NUMBERS),
+        first=tuple(shape.pins) if shape is not None else (),
+        last=tuple(shape.buried) if shape is not None else (),
     )
     products, shown = shelves.browse(shelf)
     if row.offset and row.offset >= shown.total:
@@ -62,10 +65,18 @@ def browsed(row: RowQuery, shelves: Shelves, counts: Counts) -> Answered:
     return Answered(
         row=row,
         outcome=MATCHED if shown.total else NOT_STOCKED,
-        matches=[Match(product, 0.0, CERTAIN, Parts()) for product in products],
+        matches=[_match(product, shape) for product in products],
         facets=counted if facets else None,
         total=shown.total,
     )
+
+
+def _match(product: StoredProduct, shape: Shape | None) -> Match:
+    match = Match(product, 0.0, CERTAIN, Parts())
+    for note, ruled in (("pinned", shape.pins), ("buried", shape.buried)) if shape is not None else ():
+        if product.product_id in ruled:
+            match = match.noted(**{note: ruled[product.product_id]})
+    return match
 
 
 def past_the_end(row: RowQuery, total: int) -> InvalidRequestError:

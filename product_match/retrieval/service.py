@@ -5,7 +5,6 @@ Only rows whose filter leaves nothing that fits are searched once more, all of t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
@@ -15,12 +14,14 @@ from numpy.typing import NDArray
 
 from product_match.contract.browsing import Shelf, Shown
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import ProductMatchError, in_row, unforeseen
+from product_match.contract.errors import ProductMatchError, in_row
 from product_match.contract.filters import ProductFilter
+from product_match.contract.fitting import fits
 from product_match.contract.models import MATCHES
 from product_match.contract.products import point_id
+from product_match.contract.rules import Rules
 from product_match.index.product_cache import StoredProduct
-from product_match.retrieval.answers import Answered, Recorder, Timings, answer_json, term_json
+from product_match.retrieval.answers import Answered, Match, Recorder, Timings, answer_json, term_json
 from product_match.retrieval.browsing import browsed, past_the_end
 from product_match.retrieval.composition import HeldVectors
 from product_match.retrieval.confidence import (
@@ -34,10 +35,10 @@ from product_match.retrieval.confidence import (
 from product_match.retrieval.counting import count_answers
 from product_match.retrieval.examples import named_points
 from product_match.retrieval.paging import RankedRow, rank_in_steps
-from product_match.retrieval.rows import RowQuery, read_row
-from product_match.retrieval.searches import row_searches
+from product_match.retrieval.plans import Plan, known, plan_of, with_rules
+from product_match.retrieval.rows import RowQuery
+from product_match.retrieval.searches import Parts, row_searches
 from product_match.retrieval.shaping import Shaped, shaped
-from product_match.retrieval.terms import check_terms, composed
 from product_match.retrieval.walking import Walk, walk
 from product_match.statistics.catalogue import CatalogueStatistics
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
@@ -48,8 +49,6 @@ from product_match.words.spelling import Speller
 
 WIDER_MATCHES: Final = 3
 """Matches that are looked at of a search without the filter."""
-
-LOGGER = logging.getLogger(__name__)
 
 
 class SearchedIndex(Protocol):
@@ -78,9 +77,6 @@ class Products(Protocol):
 _RowAnswer = bytes | ProductMatchError
 """The JSON of a row's answer, or what is wrong with the row."""
 
-_Plan = list[RowQuery] | ProductMatchError
-"""The rows of a request, or what is wrong with it."""
-
 
 class RetrievalService:
     """Answers `retrieval`."""
@@ -93,6 +89,7 @@ class RetrievalService:
         statistics: Callable[[], CatalogueStatistics],
         language: str,
         recorder: Recorder | None = None,
+        rules: Callable[[], Rules] = Rules,
     ) -> None:
         """Search `index` and join with `products`.
 
@@ -103,8 +100,10 @@ class RetrievalService:
             statistics: Returns what is known of the catalogue by now.
             language: Of its words.
             recorder: Takes note of the answers; None where nobody does.
+            rules: Returns the rules of the shop by now.
         """
         self._recorder = recorder
+        self._rules = rules
         self._encoder = encoder
         self._index = index
         self._products = products
@@ -117,8 +116,9 @@ class RetrievalService:
         """Answer the rows of all requests with one search and one document query."""
         statistics = self._statistics()
         reader = QueryReader(self._words, statistics.vocabulary, self._speller)
-        plans = self._with_examples([_plan(request, reader) for request in requests])
-        rows = [row for plan in plans if isinstance(plan, list) for row in plan]
+        plans = self._with_examples([plan_of(request, reader) for request in requests])
+        rules = self._rules()
+        rows = [with_rules(row, rules) for plan in plans if isinstance(plan, list) for row in plan]
         answers = iter(self._answers(rows, statistics) if rows else ())
         return [
             plan if isinstance(plan, ProductMatchError) else self._answer(request, [next(answers) for _ in plan])
@@ -137,13 +137,13 @@ class RetrievalService:
         texts += [term_json(self._encoder.identity, request.name, number) for number in left]
         return {MATCHES.name: bytes_column(texts)}
 
-    def _with_examples(self, plans: list[_Plan]) -> list[_Plan]:
+    def _with_examples(self, plans: list[Plan]) -> list[Plan]:
         """Put in the vectors of products that rows are like and unlike: one call for the whole batch."""
         examples = [row.examples for plan in plans if isinstance(plan, list) for row in plan if row.examples]
         if not examples:
             return plans
         held = self._index.vectors(named_points(examples))
-        return [plan if isinstance(plan, ProductMatchError) else _known(plan, held) for plan in plans]
+        return [plan if isinstance(plan, ProductMatchError) else known(plan, held) for plan in plans]
 
     def _answers(self, rows: Sequence[RowQuery], statistics: CatalogueStatistics) -> list[_RowAnswer]:
         timings = Timings()
@@ -175,12 +175,39 @@ class RetrievalService:
         )
         timings.mark("wider")
         held = self._pool_vectors(walks)
-        results = [shaped(walked.row, walked, held, self._encoder.scales) for walked in walks]
+        pinned = self._pinned(walks, statistics)
+        results = [
+            shaped(walked.row, walked, held, self._encoder.scales, first)
+            for walked, first in zip(walks, pinned, strict=True)
+        ]
         timings.mark("shape")
         return [
             _answered(row, result, outcome, wider.get(row.query_id, []))
             for row, result, outcome in zip(rows, results, outcomes, strict=True)
         ]
+
+    def _pinned(self, walks: Sequence[Walk], statistics: CatalogueStatistics) -> list[dict[str, Match]]:
+        """Return what rules show first and was not found: one call for the whole batch."""
+        if not any(walked.row.shape is not None and walked.row.shape.pins for walked in walks):
+            return [{} for _ in walks]
+        wanted: list[list[str]] = []
+        for walked in walks:
+            shape, there = walked.row.shape, {match.product.product_id for match in walked.matches}
+            pins = shape.pins if shape is not None else {}
+            named = walked.row.examples.ids if walked.row.examples is not None else ()
+            wanted.append([point_id(id_) for id_ in pins if id_ not in there and id_ not in named])
+        held = self._fetched([id_ for ids in wanted for id_ in ids])
+        found = []
+        for walked, ids in zip(walks, wanted, strict=True):
+            row = walked.row
+            matches = {}
+            for product in (held[id_] for id_ in ids if id_ in held):
+                assessed = self._assessor.assess(row, Parts(), product.json, statistics, leads=False)
+                match = Match(product, 0.0, assessed, Parts())
+                if row.filter is None or fits(row.filter, match.fields):
+                    matches[product.product_id] = match
+            found.append(matches)
+        return found
 
     def _pool_vectors(self, walks: Sequence[Walk]) -> HeldVectors:
         """Return the vectors of products that are compared with one another: one call for the whole batch."""
@@ -264,38 +291,10 @@ def _answered(
     return Answered(
         row=row,
         outcome=FILTERS_TOO_NARROW if would_match else outcome,
-        matches=[match for match in page if match.assessment.confidence >= least],
+        matches=[match for match in page if match.assessment.confidence >= least or "pinned" in match.notes],
         would_match=would_match,
         facets=result.facets,
     )
-
-
-def _known(rows: list[RowQuery], held: HeldVectors) -> _Plan:
-    try:
-        return [replace(row, examples=row.examples.known(held)) if row.examples else row for row in rows]
-    except ProductMatchError as error:
-        return error
-
-
-def _plan(request: BatchRequest, reader: QueryReader) -> _Plan:
-    rows: list[RowQuery] = []
-    try:
-        check_terms(request.parameters, request.rows)
-    except ProductMatchError as error:
-        return error
-    for row in range(request.rows):
-        try:
-            rows.append(read_row(request, row, reader))
-        except ProductMatchError as error:
-            return error
-        except Exception:
-            return in_row(unforeseen(LOGGER, "a query could not be read"), row, request.rows)
-    if not request.parameters.get("compose"):
-        return rows
-    try:
-        return [composed(rows, request.name, request.parameters, reader)]
-    except ProductMatchError as error:
-        return error
 
 
 def _loosened(product_filter: ProductFilter | None) -> list[tuple[ProductFilter | None, tuple[str, ...]]]:

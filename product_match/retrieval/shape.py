@@ -6,25 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from product_match.contract import limits
+from product_match.contract.boosts import Boost, read_boosts
 from product_match.contract.errors import InvalidRequestError
-from product_match.contract.filters import ProductFilter, read_filter
 from product_match.contract.products import FILTER_FIELDS
+from product_match.contract.rules import Rule
 from product_match.contract.sorting import DESCENDING, ID, SortKey
 
 _FIELDS: Final = tuple(field.name for field in FILTER_FIELDS)
-
-
-MOST_BOOST: Final = 0.5
-"""However many boosts a product has, its score becomes at most so much greater or less, as a share of it."""
-
-
-@dataclass(frozen=True)
-class Boost:
-    """Products that are to stand higher, or lower."""
-
-    filter: ProductFilter
-    by: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +27,8 @@ class Shape:
         at_most: How many of each value of fields are kept.
         group_by: Field whose equals are variants of one; None for none.
         diversity: How much different products are preferred to good ones, 0 to 1.
+        pins: Ids of products that stand first, in this order, and of the rules that say so.
+        buried: Ids of products that stand last, and of the rules that say so.
     """
 
     facets: tuple[str, ...] = ()
@@ -48,11 +38,14 @@ class Shape:
     at_most: Mapping[str, int] = field(default_factory=dict)
     group_by: str | None = None
     diversity: float = 0.0
+    pins: Mapping[str, str] = field(default_factory=dict)
+    buried: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reorders(self) -> bool:
         """Whether the matches are others, or in another order, than those that are ranked."""
-        return bool(self.sort or self.boosts or self.at_most or self.group_by) or self.needs_vectors
+        moved = self.sort or self.boosts or self.at_most or self.group_by or self.pins or self.buried
+        return bool(moved) or self.needs_vectors
 
     @property
     def needs_vectors(self) -> bool:
@@ -74,7 +67,7 @@ def read_shape(options: Mapping[str, Any], *, browsing: bool = False) -> Shape |
     shape = Shape(
         facets=_declared("facets", options.get("facets", ()), _FIELDS),
         sort=_sort(options.get("sort", ())),
-        boosts=_boosts(options.get("boost")),
+        boosts=read_boosts(options.get("boost")),
         collapse=options.get("collapse"),
         at_most=_at_most(options.get("at_most")),
         group_by=_one("group_by", options.get("group_by", ())),
@@ -87,6 +80,24 @@ def read_shape(options: Mapping[str, Any], *, browsing: bool = False) -> Shape |
     if shape.sort and shape.diversity:
         raise InvalidRequestError("sort and diversity: each is an order of its own; give one of them")
     return shape
+
+
+def ruled(shape: Shape | None, rules: Sequence[Rule]) -> Shape | None:
+    """Return a shape with what rules say; where several name a product, the first of them counts.
+
+    Who sorts decides alone what stands where.
+    """
+    if not rules or (shape is not None and shape.sort):
+        return shape
+    shape = shape or Shape()
+    pins = {product_id: rule.id for rule in reversed(rules) for product_id in rule.pin}
+    buried = {product_id: rule.id for rule in reversed(rules) for product_id in rule.bury}
+    return replace(
+        shape,
+        boosts=(*shape.boosts, *(boost for rule in rules for boost in rule.boosts)),
+        pins={id_: pins[id_] for rule in rules for id_ in rule.pin},
+        buried={id_: rule_id for id_, rule_id in buried.items() if id_ not in pins},
+    )
 
 
 def _check_browsing(shape: Shape) -> None:
@@ -107,29 +118,6 @@ def _sort(names: Sequence[str]) -> tuple[SortKey, ...]:
     return tuple(
         SortKey(field, descending=name.startswith(DESCENDING)) for name, field in zip(names, fields, strict=True)
     )
-
-
-def _boosts(given: object) -> tuple[Boost, ...]:
-    if given is None:
-        return ()
-    if not isinstance(given, list) or not 0 < len(given) <= limits.MAX_BOOSTS:
-        raise InvalidRequestError(
-            f"boost: expected a JSON list of 1 to {limits.MAX_BOOSTS} boosts such as "
-            f'{{"filter": {{"brand": "Acme"}}, "by": 0.2}}, got {given!r:.80}'
-        )
-    return tuple(_boost(boost) for boost in given)
-
-
-def _boost(given: object) -> Boost:
-    if not isinstance(given, Mapping) or given.keys() != {"filter", "by"}:
-        raise InvalidRequestError(f"boost: a boost has a `filter` and `by`, got {given!r:.80}")
-    by = given["by"]
-    if not isinstance(by, int | float) or isinstance(by, bool) or not -MOST_BOOST <= by <= MOST_BOOST:
-        raise InvalidRequestError(f"boost: `by` is a number from -{MOST_BOOST} to {MOST_BOOST}, got {by!r:.80}")
-    found = read_filter(given["filter"])
-    if found is None:
-        raise InvalidRequestError("boost: an empty `filter` fits every product, which changes nothing; say which")
-    return Boost(found, float(by))
 
 
 def _at_most(given: object) -> dict[str, int]:

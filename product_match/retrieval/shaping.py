@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from product_match.contract.boosts import MOST_BOOST, Boost
 from product_match.contract.encoder import SimilarityScales
 from product_match.contract.fitting import fits
 from product_match.contract.products import FILTER_FIELDS, FieldType, point_id
@@ -19,7 +20,7 @@ from product_match.retrieval.answers import Match
 from product_match.retrieval.composition import HeldVectors
 from product_match.retrieval.grouping import at_most, collapsed, diversified, grouped
 from product_match.retrieval.rows import RowQuery
-from product_match.retrieval.shape import MOST_BOOST, Boost
+from product_match.retrieval.shape import Shape
 from product_match.retrieval.walking import Walk
 
 
@@ -36,7 +37,13 @@ class Shaped:
     facets: Mapping[str, Any] | None
 
 
-def shaped(row: RowQuery, walked: Walk, held: HeldVectors, scales: SimilarityScales) -> Shaped:
+def shaped(
+    row: RowQuery,
+    walked: Walk,
+    held: HeldVectors,
+    scales: SimilarityScales,
+    pinned: Mapping[str, Match],
+) -> Shaped:
     """Shape what was found for a row.
 
     Args:
@@ -44,6 +51,7 @@ def shaped(row: RowQuery, walked: Walk, held: HeldVectors, scales: SimilaritySca
         walked: Its pool, as it is ranked.
         held: The vectors of its products, by point id, where its shape needs them.
         scales: Of similarities.
+        pinned: Matches by product id, of products that rules show first and the pool does not have.
     """
     shape, matches = row.shape, list(walked.matches)
     if shape is None:
@@ -63,9 +71,21 @@ def shaped(row: RowQuery, walked: Walk, held: HeldVectors, scales: SimilaritySca
             matches = at_most(matches, shape.at_most)
         if shape.diversity:
             matches = diversified(matches, _points(matches), held, shape.diversity, scales)
+        if shape.pins or shape.buried:
+            matches = _arranged(matches, shape, pinned)
         if shape.group_by is not None:
             matches = grouped(matches, shape.group_by)
     return Shaped(matches, facets)
+
+
+def _arranged(matches: Sequence[Match], shape: Shape, pinned: Mapping[str, Match]) -> list[Match]:
+    """Put first what rules pin, and last what they bury."""
+    by_id = {**pinned, **{match.product.product_id: match for match in matches}}
+    first = [by_id[id_].noted(pinned=rule_id) for id_, rule_id in shape.pins.items() if id_ in by_id]
+    rest = [match for match in matches if match.product.product_id not in shape.pins]
+    last = [match for match in rest if match.product.product_id in shape.buried]
+    between = [match for match in rest if match.product.product_id not in shape.buried]
+    return [*first, *between, *(match.noted(buried=shape.buried[match.product.product_id]) for match in last)]
 
 
 def boosted(matches: Sequence[Match], boosts: Sequence[Boost]) -> list[Match]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from product_match.contract.browsing import Bounds, Shelf, Shown
 from product_match.contract.products import point_id
+from product_match.contract.rules import Rules, read_rule
 from product_match.index.product_cache import StoredProduct
 from product_match.retrieval.service import RetrievalService
 from product_match.statistics.catalogue import CatalogueStatistics
@@ -67,7 +68,13 @@ class MemoryShop:
         self.statistics = CatalogueStatistics()
         self.statistics.vocabulary.add(Analyser(), products)
         self.fetches: list[list[str]] = []
-        self.service = RetrievalService(encoder_spec(), self.index, self, lambda: self.statistics, language="english")
+        self.rules: list[dict[str, Any]] = []
+        self.service = RetrievalService(
+            encoder_spec(), self.index, self, lambda: self.statistics, language="english", rules=self.kept
+        )
+
+    def kept(self) -> Rules:
+        return Rules([read_rule(rule) for rule in self.rules])
 
     def fetch(self, ids: Sequence[str]) -> dict[str, StoredProduct]:
         self.fetches.append(list(ids))
@@ -84,6 +91,10 @@ class MemoryShop:
         having = [product for product in held if shelf.sort.field in product]
         having.sort(key=lambda product: product[shelf.sort.field], reverse=shelf.sort.descending)
         ordered = having + [product for product in held if shelf.sort.field not in product]
+        by_id = {product["id"]: product for product in ordered}
+        first = [by_id[id_] for id_ in shelf.first if id_ in by_id]
+        last = [by_id[id_] for id_ in shelf.last if id_ in by_id]
+        ordered = [*first, *(p for p in ordered if p not in first and p not in last), *last]
         page = ordered[shelf.offset : shelf.offset + shelf.limit]
         bounds = {}
         for name in shelf.numbers:

@@ -96,6 +96,12 @@ def found(both, number, **conditions):
         (b'{"operation": "delete", "ids": ["p1"], "wait": 1}', "delete: wait must be true or false, got 1"),
         (b'{"operation": "delete", "filter": {}}', "an empty filter fits every product; use `drop`"),
         (b'{"operation": "verify", "continue": 5}', "`continue` must be the object of the answer before"),
+        (b'{"operation": "rules", "set": {}}', "rules: set must be a list of at least one rule, got {}"),
+        (
+            b'{"operation": "rules", "set": [{"id": "a"}, {"id": "a"}]}',
+            "rules: the rule a stands twice; give each",
+        ),
+        (b'{"operation": "rules", "remove": "a"}', "rules: remove must be a list of rules' ids, got 'a'"),
         (b'{"operation": "drop"}', 'to confirm, send the name of the collection: "confirm": "products_'),
     ],
 )
@@ -419,3 +425,13 @@ def test_a_change_of_encoder_is_asked_for_and_shown(catalogue_settings, tmp_path
             do(writing, "rollback")
         with pytest.raises(InvalidRequestError, match="reindex: unknown"):
             do(writing, "reindex", encoder="/x", directory="/y")
+
+
+def test_rules_are_set_shown_and_removed(catalogue):
+    fill(catalogue)
+    rule = {"id": "r", "query": "a", "pin": ["p1"]}
+    assert do(catalogue, "rules") == {"rules": [], "removed": []}
+    assert do(catalogue, "rules", set=[rule]) == {"rules": [rule], "removed": []}
+    with pytest.raises(NotFoundError, match="rules: there is no rule with the id b; `rules` alone lists them"):
+        do(catalogue, "rules", remove=["b"])
+    assert do(catalogue, "rules", remove=["r", "b"]) == {"rules": [], "removed": ["r"]}

@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "list",
     "count",
     "export",
+    "rules",
     "status",
     "capabilities",
     "evaluate",

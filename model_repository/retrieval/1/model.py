@@ -40,6 +40,7 @@ class TritonPythonModel:
             lambda: catalogue.statistics.current,
             catalogue.language,
             open_recorder(settings, self._failures.writer),
+            lambda: catalogue.rules.current,
         )
         spec = composing_model(encoder, RETRIEVAL)
         self._observation = observe(pb_utils, RETRIEVAL, settings)
