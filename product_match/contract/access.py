@@ -53,6 +53,7 @@ OPERATION_SCOPES: Final[Mapping[str, Scope]] = {
     "update": Scope.WRITE,
     "delete": Scope.WRITE,
     "verify": Scope.WRITE,
+    "rules": Scope.WRITE,
     "rebuild": Scope.ADMIN,
     "drop": Scope.ADMIN,
     "reindex": Scope.ADMIN,
