@@ -13,6 +13,7 @@ import pytest
 from product_match.contract.errors import ConfigError, StackError
 from product_match.encoder_change.generations import Generation, Generations, write_generations
 from product_match.repository.shipped import ENCODER
+from product_match.settings import WordsKept
 from product_match.stack import local
 from product_match_client.cli.command import main
 from product_match_client.cli.samples import SampleQuery, sample_queries
@@ -126,6 +127,22 @@ def test_a_catalogue_keeps_its_own_encoder_while_that_is_there(server, monkeypat
     own.rmdir()
     assert main(["serve", "--state-dir", str(tmp_path)]) == 0
     assert [settings.encoder_directory for settings in Stack.made] == [own, PROJECT / ENCODER]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], None),
+        (["--event-log"], WordsKept.KEPT),
+        (["--event-log", "hashed"], WordsKept.HASHED),
+        (["--observe"], WordsKept.KEPT),
+        (["--observe", "--event-log", "left_out"], WordsKept.LEFT_OUT),
+    ],
+)
+def test_events_are_kept_where_they_are_asked_for(server, tmp_path, options, words):
+    assert main(["serve", "--state-dir", str(tmp_path), *options, "--event-uri", "mongodb://elsewhere"]) == 0
+    (settings,) = Stack.made
+    assert (settings.event_words, settings.event_uri) == (words, "mongodb://elsewhere")
 
 
 def test_an_encoder_that_is_given_is_taken(server):
