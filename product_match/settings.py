@@ -20,6 +20,7 @@ IN_FILE: Final = "_FILE"
 """Ends the name of a variable that says which file holds a secret, in place of the secret itself."""
 
 MOST_DAYS: Final = 3650
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _SWITCHES: Final = {"on": True, "off": False}
 
 
@@ -185,7 +186,10 @@ class ServingSettings:
     )
     observe: bool = field(
         default=True,
-        metadata=_is("`on` (the default) publishes the metrics of the models, `off` does not.", _switch),
+        metadata=_is("`on` (the default) publishes metrics, and makes the log one of JSON lines; `off`.", _switch),
+    )
+    log_level: str = field(
+        default="info", metadata=_is("Least level of JSON lines: debug, info (the default), warning, error.", _text)
     )
     trace_url: str = field(
         default="",
@@ -223,6 +227,8 @@ class ServingSettings:
                 f"{PREFIX}EVENT_WORDS=hashed needs {PREFIX}EVENT_HASH_KEY, or who has the digests could guess "
                 "the words; set it, such as to the output of `openssl rand -hex 24`"
             )
+        if self.log_level not in LOG_LEVELS:
+            raise ConfigError(f"{PREFIX}LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}, got `{self.log_level}`")
         if self.trace_every < 1:
             raise ConfigError(f"{PREFIX}TRACE_EVERY must be 1 (every request) or more, got {self.trace_every}")
         if self.metrics_address and not _is_address(self.metrics_address):

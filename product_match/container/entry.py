@@ -35,7 +35,8 @@ from product_match.host.processes import ChildProcess
 from product_match.host.signals import StopSignals
 from product_match.repository.assembly import assemble_repository
 from product_match.repository.shipped import shipped_adapters
-from product_match.settings import IN_FILE, ServingSettings, VectorIndexKind, redacted
+from product_match.settings import IN_FILE, PREFIX, ServingSettings, VectorIndexKind, redacted
+from product_match.telemetry.log_lines import JsonFormatter, json_line
 from product_match.triton import health
 from product_match.triton.flags import ADMIN_KEY_VARIABLE, ListenAddress, trace_flags
 
@@ -72,9 +73,12 @@ def main(argv: Sequence[str] | None = None, environment: Mapping[str, str] | Non
     Returns:
         The exit code; the log's last line says why.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s")
     arguments = _parser().parse_args(argv)
     variables = dict(os.environ if environment is None else environment)
+    log = logging.StreamHandler(sys.stderr)
+    plain = variables.get(f"{PREFIX}OBSERVE") == "off"
+    log.setFormatter(logging.Formatter("%(levelname)s %(message)s") if plain else JsonFormatter())
+    logging.basicConfig(handlers=[log], level=logging.INFO)
     try:
         run(arguments, prepare(arguments, variables), variables)
     except UnavailableError as error:
@@ -191,7 +195,8 @@ def run(arguments: argparse.Namespace, launch: Launch, environment: Mapping[str,
         StackError: Triton ended, or something in it is dead.
     """
     host = LOOPBACK if arguments.address in _ANY_ADDRESS else arguments.address
-    child = ChildProcess(name="Triton", command=launch.command, environment=environment)
+    form = json_line if launch.settings.observe else None
+    child = ChildProcess(name="Triton", command=launch.command, environment=environment, log_form=form)
 
     def guard() -> None:
         if not arguments.cpu:

@@ -8,12 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
 from product_match.contract.errors import StackError
 from product_match.host import logs
+from product_match.host.log_pump import LogPump
 from product_match.host.polling import wait_until
 
 logger = logging.getLogger(__name__)
@@ -31,9 +32,25 @@ class ChildProcess:
     """
 
     def __init__(
-        self, *, name: str, command: Sequence[str], environment: Mapping[str, str], log_file: Path | None = None
+        self,
+        *,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log_file: Path | None = None,
+        log_form: Callable[[str], str] | None = None,
     ) -> None:
-        """Describe a process; without a log file it writes where this one does, as in a container."""
+        """Describe a process.
+
+        Args:
+            name: For messages.
+            command: What to run.
+            environment: Its variables.
+            log_file: Where it logs; without one it writes where this process does, as in a container.
+            log_form: Makes each line of its log another; None leaves them as they are.
+        """
+        self._log_form = log_form
+        self._pump: LogPump | None = None
         self.name = name
         self.log_file = log_file
         self._command = tuple(command)
@@ -71,12 +88,14 @@ class ChildProcess:
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), *self._command],
                     stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT if log else None,
+                    stdout=log if self._log_form is None else subprocess.PIPE,
+                    stderr=subprocess.STDOUT if log or self._log_form else None,
                     env=self._environment,
                     pass_fds=tuple(inherit),
                     start_new_session=True,
                 )
+                if self._log_form is not None and self._process.stdout is not None:
+                    self._pump = LogPump(self._process.stdout, _kept_open(log), self._log_form)
         except OSError as error:
             raise StackError(f"{self.name} cannot be started: {error}; see whether the disk is full") from error
         logger.info("%s started, process %s, log %s", self.name, self._process.pid, self.log_file or "here")
@@ -94,6 +113,11 @@ class ChildProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(_KILL_WAIT_S)
+        self._finish_log()
+
+    def _finish_log(self) -> None:
+        if self._pump is not None and not self.running:
+            self._pump.finish()
 
     def describe_end(self) -> str:
         """Say how the process ended, with its log's name and last lines."""
@@ -103,6 +127,7 @@ class ChildProcess:
 
     def describe_log(self) -> str:
         """Name the log, with its last lines where it is a file."""
+        self._finish_log()
         return logs.describe(self.log_file) if self.log_file is not None else "its log is above"
 
     def _open_log(self) -> contextlib.AbstractContextManager[IO[bytes] | None]:
@@ -111,6 +136,11 @@ class ChildProcess:
         if self.log_file.exists():
             self.log_file.replace(self.log_file.with_name(self.log_file.name + ".1"))
         return self.log_file.open("wb")
+
+
+def _kept_open(log: IO[bytes] | None) -> IO[bytes]:
+    """Return a log of its own for the pump; where there is no file, what this process itself writes to."""
+    return os.fdopen(os.dup(sys.stderr.fileno() if log is None else log.fileno()), "wb")
 
 
 def read_process(pid: int, file: str, proc: Path = PROC) -> str:

@@ -32,6 +32,7 @@ from product_match.stack import triton_server as triton
 from product_match.stack.serving import encoder_change_worker, serving_settings, with_event_log
 from product_match.stack.settings import StackSettings
 from product_match.stack.state import Endpoints, StateDirectory
+from product_match.telemetry.log_lines import json_line
 from product_match.triton import health
 from product_match.triton.flags import ListenAddress, Memory, trace_flags
 
@@ -205,6 +206,7 @@ class LocalStack:
             command=documents.command_line(self.state.documents, port),
             environment=documents.process_environment(os.environ),
             log_file=self.state.logs / "documents.log",
+            log_form=json_line if self.settings.observe else None,
         )
 
     def _models(self, generation: Generation) -> Path:
@@ -246,6 +248,7 @@ class LocalStack:
             observe=self.settings.observe,
             trace_url=self.settings.trace_url,
             trace_every=self.settings.trace_every,
+            log_level=self.settings.log_level,
         )
         settings = triton.TritonSettings(
             model_repository=models.resolve(),
@@ -264,6 +267,7 @@ class LocalStack:
             command=triton.command_line(runtime, settings),
             environment=triton.process_environment(runtime, os.environ, serving.to_environment()),
             log_file=self.state.logs / "triton.log",
+            log_form=json_line if self.settings.observe else None,
         )
 
     def _wait_until_ready(self, waiting: dict[ChildProcess, Callable[[], bool]]) -> None:

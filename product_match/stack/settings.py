@@ -26,7 +26,8 @@ class StackSettings:
         metrics_port: Triton's Prometheus metrics.
         mongodb_port: The document store.
         encoder_threads: ONNX Runtime threads of each encoder; 0 lets it decide.
-        observe: Whether the models tell what they do: metrics.
+        observe: Whether the models tell what they do: metrics, and logs of JSON lines.
+        log_level: Least level of those lines.
         trace_url: Receiver of traces, OTLP over HTTP; empty for none.
         trace_every: One request in so many is traced, besides those that come with a `traceparent`.
         event_words: What events hold of words; None to keep no events.
@@ -47,6 +48,7 @@ class StackSettings:
     mongodb_port: int = 0
     encoder_threads: int = 0
     observe: bool = False
+    log_level: str = "info"
     trace_url: str = ""
     trace_every: int = 1000
     event_words: WordsKept | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -18,11 +19,13 @@ from product_match.contract.metrics import ERROR_CODES
 from product_match.contract.models import ModelSpec
 from product_match.contract.options import ALL_OPTIONS, OptionSpec
 from product_match.contract.tensors import TensorSpec
+from product_match.telemetry.log_lines import answering
 from product_match.telemetry.meters import FAILED_REQUESTS
 from product_match.telemetry.spans import SpanTracer
 from product_match.telemetry.stages import recorded_stages
 from product_match.triton.access import ANYBODY, Caller, Gate
 from product_match.triton.deadlines import check_deadline
+from product_match.triton.logs import REQUESTS, RequestLog
 from product_match.triton.observation import trace_parent
 from product_match.triton.parameters import parse_deadline, parse_parameters
 from product_match.triton.process import end_given_up
@@ -98,6 +101,7 @@ class BatchServer:
             gate: Asks for keys; None where everybody may do everything.
         """
         self._tracer, self._gate = tracer, gate
+        self._request_log = RequestLog()
         self._failures = failures
         self._pb_utils = pb_utils
         self._spec = spec
@@ -116,6 +120,17 @@ class BatchServer:
             its own error; its neighbours succeed. An unexpected failure answers INTERNAL without details, and its
             trace goes to the log.
         """
+        names = [request.request_id() for request in requests]
+        started = time.perf_counter()
+        with answering(names):
+            responses = self._traced(requests)
+        if REQUESTS.isEnabledFor(logging.DEBUG):
+            milliseconds = round((time.perf_counter() - started) * 1000, 3)
+            for name in names:
+                REQUESTS.debug("answered", extra={"request": name, "milliseconds": milliseconds})
+        return responses
+
+    def _traced(self, requests: Sequence[Any]) -> list[Any]:
         parents = [] if self._tracer is None else [parent for parent in map(trace_parent, requests) if parent]
         if self._tracer is None or not parents:
             return self._executed(requests)
@@ -217,6 +232,7 @@ class BatchServer:
                 answer = self._unexpected("an answer does not fit its declaration")
         error = answer if answer is not None else self._unexpected("a request has no answer")
         _FAILED[error.triton_code].inc()
+        self._request_log.failed(request_id, error)
         if self._failures is not None:
             self._failures(request_id, error)
         code = getattr(self._pb_utils.TritonError, error.triton_code)

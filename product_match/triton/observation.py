@@ -7,6 +7,7 @@ from typing import Any
 
 from product_match.settings import ServingSettings
 from product_match.telemetry.spans import TRACEPARENT, SpanTracer
+from product_match.triton.logs import log_json_lines
 from product_match.triton.metrics import MetricPublisher
 
 
@@ -36,6 +37,8 @@ def observe(pb_utils: Any, model: str, settings: ServingSettings) -> Observation
     Raises:
         ConfigError: Traces are wanted, and cannot be sent.
     """
+    if settings.observe:
+        log_json_lines(model, settings.log_level)
     tracer = SpanTracer(settings.trace_url, model) if settings.trace_url else None
     publisher = MetricPublisher(pb_utils, model) if settings.observe else None
     if publisher is not None:

@@ -267,8 +267,14 @@ def test_a_store_that_is_away_is_told_on_readiness_and_touches_life_not(containe
 def test_a_model_that_dies_ends_the_container_with_a_code_and_says_why(container):
     os.kill(container.models()["retrieval"], signal.SIGKILL)
     assert container.process.wait(60) == 70
-    last = container.log.read_text().rstrip().splitlines()[-1]
-    assert last.startswith("ERROR it died 1 times within 120 s and is not started again: the process of the model ")
+    lines = [json.loads(line) for line in container.log.read_text().splitlines()]
+    assert lines[-1]["level"] == "error"
+    why = "it died 1 times within 120 s and is not started again: the process of the model "
+    assert lines[-1]["message"].startswith(why)
+    # Triton's own, the models' and the entry's, in one form.
+    sources = {line["source"] for line in lines}
+    assert any(".cc:" in source for source in sources)
+    assert "product_match.container.entry" in sources
 
 
 def test_triton_takes_the_configurations_of_engines_and_misses_their_backend_alone(tmp_path):

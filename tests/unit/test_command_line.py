@@ -192,7 +192,7 @@ def test_every_option_of_a_match_is_sent(full_shop):
     numbers = ["--min-score", "-0.5", "--image-weight", "2", "--text-weight", "1.5", "--top-k", "3"]
     assert full_shop.run("match", *words, *numbers)[0] == 0
     sent = full_shop.server.queries[-1]
-    assert {name: sent[name] for name in sent if name != "binary_data_output"} == {
+    assert {name: sent[name] for name in sent if name not in ("binary_data_output", "deadline")} == {
         "model": "product_match",
         "fields": "name,price",
         "filter": '{"color": "red"}',

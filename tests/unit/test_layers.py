@@ -75,9 +75,10 @@ ARROWS = {
         "telemetry",
         "events",
     },
-    "stack": {"contract", "settings", "host", "repository", "triton", "encoder_change", "feedback"},
+    "stack": {"contract", "settings", "host", "repository", "triton", "encoder_change", "feedback", "telemetry"},
     "container": {
         *("contract", "settings", "host", "repository", "triton", "encoding", "documents", "vectors"),
+        "telemetry",
     },
 }
 

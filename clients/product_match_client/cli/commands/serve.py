@@ -12,6 +12,7 @@ from product_match_client.cli.arguments import add_command, positive_integer, wh
 from product_match_client.cli.output import Console
 
 WORDS_KEPT: Final = ("kept", "hashed", "left_out")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 """What events hold of words; see `settings.WordsKept`."""
 
 
@@ -79,7 +80,13 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--observe",
         action="store_true",
-        help="have the models tell what they do: metrics (docs/operate.md), and an event log",
+        help="have the models tell what they do: metrics, logs of JSON lines, and an event log (docs/operate.md)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=LOG_LEVELS,
+        default="info",
+        help="with --observe, the least level of the logs' JSON lines (default %(default)s)",
     )
     parser.add_argument(
         "--trace-url",
@@ -160,6 +167,7 @@ def open_stack(arguments: argparse.Namespace, console: Console) -> Any:
         mongodb_port=arguments.mongodb_port,
         encoder_threads=arguments.encoder_threads,
         observe=arguments.observe,
+        log_level=arguments.log_level,
         trace_url=arguments.trace_url,
         trace_every=arguments.trace_every,
         event_words=WordsKept(words_kept) if words_kept else None,
