@@ -85,6 +85,8 @@ class AnswerRecorder:
             event["filter"] = json.dumps(row.options["filter"])
         if answered.would_match:
             event["would_match"] = _would_match(answered)
+        if row.rules:
+            event["rules"] = list(row.rules)
         if facts.person:
             event["person"] = facts.person
         return event

@@ -48,4 +48,5 @@ def known(rows: list[RowQuery], held: HeldVectors) -> Plan:
 def with_rules(row: RowQuery, rules: Rules) -> RowQuery:
     """Return a row with what the shop's rules say of its words and its filter."""
     found = rules.of(row.text, row.filter) if rules else ()
-    return replace(row, shape=ruled(row.shape, found)) if found else row
+    shape = ruled(row.shape, found)
+    return row if shape is row.shape else replace(row, shape=shape, rules=tuple(rule.id for rule in found))

@@ -95,6 +95,7 @@ class RowQuery:
         offset: How many of the best matches are passed over.
         shape: How the answer is to be shaped; None where it is not.
         negatives: What it is not to be like.
+        rules: Ids of the shop's rules that shape its answer.
         options: What the request gave, by name.
     """
 
@@ -114,6 +115,7 @@ class RowQuery:
     offset: int = 0
     shape: Shape | None = None
     negatives: tuple[Negative, ...] = ()
+    rules: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property

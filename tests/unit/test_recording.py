@@ -9,6 +9,8 @@ import pytest
 
 from product_match.contract.errors import ConfigError, UnavailableError
 from product_match.contract.filters import read_filter
+from product_match.contract.rules import Rules, read_rule
+from product_match.contract.sorting import SortKey
 from product_match.events.opening import open_writer
 from product_match.events.store import EVENTS, open_events
 from product_match.feedback.keys import make_key, read_keys
@@ -20,8 +22,10 @@ from product_match.retrieval.answers import Answered, Match, Timings
 from product_match.retrieval.confidence import Assessment
 from product_match.retrieval.counting import kind_of
 from product_match.retrieval.examples import Examples
+from product_match.retrieval.plans import with_rules
 from product_match.retrieval.rows import RowQuery
 from product_match.retrieval.searches import Parts
+from product_match.retrieval.shape import Shape
 from product_match.settings import Secret, WordsKept
 from product_match.vectors.vector_index import SparseVector
 from product_match.words.queries import WordQuery
@@ -208,3 +212,23 @@ def test_an_answer_that_cannot_be_noted_is_answered_all_the_same(catalogue_setti
     tokens = recorder("demo@1", [broken, answered("a")], Timings())
     assert [token is None for token in tokens] == [True, False]
     assert [record.getMessage() for record in caplog.records] == ["an answer could not be noted"]
+
+
+def test_an_event_names_the_rules_that_shaped_its_answer(catalogue_settings, recorded, kept):
+    recorder = recorded(settings_of(catalogue_settings, event_log=True))
+    rules = Rules(
+        (
+            read_rule({"id": "pins", "query": "hat", "pin": ["7"]}),
+            read_rule({"id": "last", "query": "HAT", "bury": ["8"]}),
+        )
+    )
+    asked = row("text", text="Hat")
+    sorted_by_price = replace(asked, shape=Shape(sort=(SortKey("price", descending=False),)))
+    rows = [
+        with_rules(asked, rules),
+        with_rules(row("text", text="cap"), Rules()),
+        with_rules(sorted_by_price, rules),
+    ]
+    recorder("demo@1", [replace(answered("a"), row=one) for one in rows], Timings())
+    recorded.close()
+    assert [event.get("rules") for event in kept()] == [["last", "pins"], None, None]
