@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-serving format lint types pytest wheels clean
+.PHONY: constraints-image help demo serve test test-serving format lint types pytest wheels clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ types: $(VENV)/.dev
 
 pytest: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+constraints-image: ## What the image installs, with digests, anew; needs `uv`
+	@echo 'setuptools>=77,<86' | uv pip compile pyproject.toml - --extra serving --extra heic --extra tracing --generate-hashes \
+		--python-version 3.12 --python-platform x86_64-manylinux_2_28 --no-header --no-annotate --quiet --output-file $@.new
+	@{ sed -n 1p $@.txt; cat $@.new; } > $@.all && mv $@.all $@.txt && rm $@.new
 
 wheels: $(VENV)/.dev-serving ## Both distributions, in dist/
 	$(BIN)/python -m build --outdir dist .

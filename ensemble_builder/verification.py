@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import importlib
 import math
 import time
 from collections.abc import Mapping
@@ -104,21 +105,20 @@ def wait_ready(url: str, seconds: float, process: int | None = None) -> None:
     """Wait until Triton answers requests.
 
     Args:
-        url: Its gRPC, host:port.
+        url: Its gRPC, host:port; or its HTTP, http://host:port.
         seconds: Longest wait.
         process: Its process, so that nobody waits for one that has ended; None where it is not known.
 
     Raises:
         UnavailableError: The time is over, or the process has ended.
     """
-    from tritonclient import grpc
     from tritonclient.utils import InferenceServerException
 
-    client = grpc.InferenceServerClient(url)
+    client = _protocol(url).InferenceServerClient(_address(url))
     until = time.monotonic() + seconds
     try:
         while time.monotonic() < until:
-            with contextlib.suppress(InferenceServerException):
+            with contextlib.suppress(InferenceServerException, OSError):
                 if client.is_server_ready():
                     return
             if process is not None and not Path(f"/proc/{process}").exists():
@@ -130,25 +130,45 @@ def wait_ready(url: str, seconds: float, process: int | None = None) -> None:
 
 
 def _infer(url: str, model: str, tensors: Mapping[str, NDArray[Any]], *, spec: EncoderSpec) -> NDArray[np.float32]:
-    from tritonclient import grpc
     from tritonclient.utils import InferenceServerException
 
+    protocol = _protocol(url)
     declared = composing_model(spec, model)
     inputs = []
     for tensor in declared.inputs:
         values = tensors[tensor.name]
-        entry = grpc.InferInput(tensor.name, list(values.shape), tensor.dtype.value)
+        entry = protocol.InferInput(tensor.name, list(values.shape), tensor.dtype.value)
         entry.set_data_from_numpy(values)
         inputs.append(entry)
-    client = grpc.InferenceServerClient(url)
+    client = protocol.InferenceServerClient(_address(url))
     try:
-        answer = client.infer(model, inputs, client_timeout=60)
-    except InferenceServerException as error:
+        answer = client.infer(model, inputs, **_limit(url))
+    except (InferenceServerException, OSError) as error:
         raise UnavailableError(
-            f"{model} at {url} does not answer ({error.message()}); start Triton with this encoder directory's model "
-            "repository, and give its gRPC port with --url"
+            f"{model} at {url} does not answer ({_words(error)}); start Triton with this encoder directory's model "
+            "repository, and give its gRPC port, or http://host:port, with --url"
         ) from error
     finally:
         client.close()
     result: NDArray[np.float32] = answer.as_numpy(declared.outputs[0].name)
     return result
+
+
+def _protocol(url: str) -> Any:
+    """Return tritonclient's module for an address: HTTP where it says so, which is never encrypted, else gRPC."""
+    return importlib.import_module("tritonclient.http" if url.startswith("http://") else "tritonclient.grpc")
+
+
+def _address(url: str) -> str:
+    return url.removeprefix("http://")
+
+
+def _limit(url: str) -> dict[str, int]:
+    """Return the option that bounds the wait for an answer; over HTTP 60 s is what the client does anyway."""
+    return {} if url.startswith("http://") else {"client_timeout": 60}
+
+
+def _words(error: Exception) -> str:
+    from tritonclient.utils import InferenceServerException
+
+    return str(error.message()) if isinstance(error, InferenceServerException) else str(error)

@@ -126,8 +126,15 @@ class ServingSettings:
     owner_socket: Path | None = field(
         default=None, metadata=_is("Unix socket of the process that owns the index; edge only.", _path)
     )
-    qdrant_url: str = field(default="", metadata=_is("host:port of the Qdrant server's gRPC; server only.", _text))
+    qdrant_url: str = field(
+        default="",
+        metadata=_is("host:port of the Qdrant server's gRPC, https:// before it for TLS; server only.", _text),
+    )
     qdrant_api_key: Secret = field(default=Secret(""), metadata=_is("Its API key; server only.", _secret))
+    qdrant_ca_file: Path | None = field(
+        default=None,
+        metadata=_is("Certificates (PEM) to believe the Qdrant server's by; the system's unless set.", _path),
+    )
     collection: str = field(
         default="products", metadata=_is("Name of the collection in both stores; products unless set.", _text)
     )

@@ -276,7 +276,7 @@ def _share_server(
     from product_match.vectors.server_collections import ServerCollections
     from product_match.vectors.server_index import ServerIndex
 
-    channel = QdrantChannel(settings.qdrant_url, settings.qdrant_api_key.value)
+    channel = QdrantChannel(settings.qdrant_url, settings.qdrant_api_key.value, settings.qdrant_ca_file)
     opened.callback(channel.close)
     points = PointMaker(WordsRecipe())
     collections = ServerCollections(channel, settings.collection, encoder, points.recipe.to_json())

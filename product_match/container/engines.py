@@ -45,7 +45,7 @@ def check_engines(encoder_directory: Path, command: Sequence[str] = ENGINE_CHECK
 
 
 def guard_engines(
-    settings: ServingSettings, grpc_address: str, triton: int, command: Sequence[str] = ENGINE_GUARD
+    settings: ServingSettings, url: str, triton: int, command: Sequence[str] = ENGINE_GUARD
 ) -> subprocess.Popen[bytes] | None:
     """Start what compares the engines with FP32 once they are served, and ends Triton where they differ.
 
@@ -53,7 +53,7 @@ def guard_engines(
 
     Args:
         settings: Where the encoder is.
-        grpc_address: Triton's.
+        url: Triton's HTTP, which is never encrypted.
         triton: Its process.
         command: What compares.
 
@@ -64,5 +64,5 @@ def guard_engines(
     if not (directory / REFERENCE_FILE).is_file():
         logger.warning("%s has no %s, so its engines are served unchecked", directory, REFERENCE_FILE)
         return None
-    options = ("--directory", str(directory), "--url", grpc_address, "--record", str(place(settings)))
+    options = ("--directory", str(directory), "--url", url, "--record", str(place(settings)))
     return subprocess.Popen([*command, *options, "--guard", str(triton)], stdin=subprocess.DEVNULL)

@@ -38,7 +38,7 @@ from product_match.repository.shipped import shipped_adapters
 from product_match.settings import IN_FILE, PREFIX, ServingSettings, VectorIndexKind, redacted
 from product_match.telemetry.log_lines import JsonFormatter, json_line
 from product_match.triton import health
-from product_match.triton.flags import ADMIN_KEY_VARIABLE, ListenAddress, trace_flags
+from product_match.triton.flags import ADMIN_KEY_VARIABLE, Flag, ListenAddress, tls_flags, trace_flags
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +104,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--address", default="0.0.0.0", help="interface to listen on (default %(default)s)")
     for name, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002), ("health", 8003)):
         parser.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help="(default %(default)s)")
+    for name, what in (
+        ("certificate", "its certificate, and those between it and its authority"),
+        ("key", "its key"),
+    ):
+        parser.add_argument(f"--grpc-{name}", type=Path, metavar="PEM", help=f"{what}, to encrypt gRPC")
     for name, seconds, meaning in (
         ("store-wait", 120.0, "longest wait for the stores before Triton is started"),
         ("start-wait", 900.0, "longest wait until all models are ready"),
@@ -155,7 +160,7 @@ def prepare(arguments: argparse.Namespace, environment: Mapping[str, str]) -> La
         ),
         gpu=not arguments.cpu,
         admin_key=_admin_key(environment),
-        trace=trace_flags(settings),
+        more=[*trace_flags(settings), *_tls(arguments)],
     )
     logger.info(
         "open without a key: %s; keys: %s",
@@ -172,6 +177,16 @@ def prepare(arguments: argparse.Namespace, environment: Mapping[str, str]) -> La
     )
     command = server.command_line(find_binary(environment), version)
     return Launch(settings=settings, encoder=encoder, command=command)
+
+
+def _tls(arguments: argparse.Namespace) -> list[Flag]:
+    given = [path for path in (arguments.grpc_certificate, arguments.grpc_key) if path is not None]
+    if len(given) == 1:
+        raise ConfigError("--grpc-certificate and --grpc-key go together; give both, or neither to leave gRPC plain")
+    for path in given:
+        if not os.access(path, os.R_OK):
+            raise ConfigError(f"{path} cannot be read; give certificate and key of Triton's gRPC in PEM")
+    return tls_flags(*given) if given else []
 
 
 def _admin_key(environment: Mapping[str, str]) -> str:
@@ -200,7 +215,7 @@ def run(arguments: argparse.Namespace, launch: Launch, environment: Mapping[str,
 
     def guard() -> None:
         if not arguments.cpu:
-            engines.guard_engines(launch.settings, f"{host}:{arguments.grpc_port}", child.pid)
+            engines.guard_engines(launch.settings, f"http://{host}:{arguments.http_port}", child.pid)
 
     signals = StopSignals()
     signals.install()

@@ -110,7 +110,7 @@ def opened_stores(
     with contextlib.ExitStack() as opened:
         documents: pymongo.MongoClient[dict[str, object]] = connect(settings)
         opened.callback(documents.close)
-        channel = QdrantChannel(settings.qdrant_url, settings.qdrant_api_key.value)
+        channel = QdrantChannel(settings.qdrant_url, settings.qdrant_api_key.value, settings.qdrant_ca_file)
         opened.callback(channel.close)
         collections = ServerCollections(channel, settings.collection, encoder, "")
 

@@ -31,7 +31,7 @@ class ProductionServer:
         gpu: True if encoders run on a GPU.
         admin_key: Header value that the restricted APIs ask for.
         load_threads: Models that load at the same time.
-        trace: The flags of `flags.trace_flags`.
+        more: Flags of what may be wanted: traces, TLS.
     """
 
     model_repository: Path
@@ -39,7 +39,7 @@ class ProductionServer:
     gpu: bool
     admin_key: str
     load_threads: int = 8
-    trace: Sequence[Flag] = ()
+    more: Sequence[Flag] = ()
 
     def command_line(self, binary: str, version: Version) -> list[str]:
         """Return the command for a Triton of `version`."""
@@ -61,7 +61,7 @@ class ProductionServer:
             own.append(Flag(name="cuda-memory-pool-byte-size", value=f"0:{CUDA_POOL_BYTES}"))
         else:
             own += [Flag(name="allow-gpu-metrics", value=False), Flag(name="pinned-memory-pool-byte-size", value=0)]
-        return [binary, *flags.arguments([*common, *own, *self.trace], version)]
+        return [binary, *flags.arguments([*common, *own, *self.more], version)]
 
 
 def triton_version(environment: Mapping[str, str]) -> Version:
@@ -75,9 +75,10 @@ def triton_version(environment: Mapping[str, str]) -> Version:
     version = (int(match[1]), int(match[2])) if match else flags.LEAST_PRODUCTION_VERSION
     if version < flags.LEAST_PRODUCTION_VERSION:
         least = ".".join(map(str, flags.LEAST_PRODUCTION_VERSION))
+        release = "{}.{:02}".format(*flags.LEAST_PRODUCTION_RELEASE)
         raise PlatformError(
-            f"Triton {told} is too old for production, {least} (26.05) or later is needed; set TRITON_TAG to a newer "
-            "image"
+            f"Triton {told} is too old for production, {least} ({release}) or later is needed; "
+            "set TRITON_TAG to a newer image"
         )
     return version
 

@@ -21,8 +21,9 @@ Version = tuple[int, int]
 EMBEDDED_VERSION: Final[Version] = (2, 51)
 """The Triton inside the nvidia-pytriton wheel."""
 
-LEAST_PRODUCTION_VERSION: Final[Version] = (2, 69)
-"""Release 26.05: there a full queue refuses, a model's death is seen, and clients' shared memory is off."""
+LEAST_PRODUCTION_VERSION: Final[Version] = (2, 71)
+LEAST_PRODUCTION_RELEASE: Final = (26, 7)
+"""The release of that version: 26.06 and older have CVE-2026-16497, a denial of service over the network."""
 
 RESTRICTED_APIS: Final = ("shared-memory", "model-repository", "logging", "trace")
 ADMIN_KEY_VARIABLE: Final = "TRITON_ADMIN_KEY"
@@ -85,6 +86,15 @@ class Memory:
 
     shared_memory_step: int = 4 * MIB
     cache_bytes: int = 64 * MIB
+
+
+def tls_flags(certificate: Path, key: Path) -> list[Flag]:
+    """Return the flags that encrypt gRPC; Triton's HTTP knows no TLS."""
+    return [
+        Flag(name="grpc-use-ssl", value=True),
+        Flag(name="grpc-server-cert", value=certificate),
+        Flag(name="grpc-server-key", value=key),
+    ]
 
 
 def serving_flags(

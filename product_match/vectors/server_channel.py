@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -44,15 +45,16 @@ _OPTIONS: Final = (
 class QdrantChannel:
     """A connection to a server, and its two services."""
 
-    def __init__(self, address: str, api_key: str = "") -> None:
+    def __init__(self, address: str, api_key: str = "", ca_file: Path | None = None) -> None:
         """Connect lazily.
 
         Args:
             address: `host:port`, which `https://` before it encrypts.
             api_key: Sent with every call, if not empty.
+            ca_file: Certificates (PEM) that the server's goes back to; those of the system unless given.
 
         Raises:
-            ConfigError: The address is no host and port.
+            ConfigError: The address is no host and port, or the certificates cannot be read.
         """
         scheme, _, rest = address.rpartition("://")
         host, _, port = rest.rpartition(":")
@@ -62,7 +64,8 @@ class QdrantChannel:
             )
         self.address = rest
         if scheme == "https":
-            self._channel = grpc.secure_channel(rest, grpc.ssl_channel_credentials(), options=_OPTIONS)
+            trusted = grpc.ssl_channel_credentials(_certificates(ca_file))
+            self._channel = grpc.secure_channel(rest, trusted, options=_OPTIONS)
         else:
             self._channel = grpc.insecure_channel(rest, options=_OPTIONS)
         self._metadata = (("api-key", api_key),) if api_key else ()
@@ -119,3 +122,14 @@ class QdrantChannel:
                 f"vector index: the Qdrant server at {self.address} refuses the API key ({details}); correct it"
             )
         return ProductMatchError(f"vector index: the Qdrant server at {self.address} failed: {code.name} ({details})")
+
+
+def _certificates(ca_file: Path | None) -> bytes | None:
+    if ca_file is None:
+        return None
+    try:
+        return ca_file.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{ca_file} cannot be read ({error.strerror}); give the Qdrant server's authority in PEM"
+        ) from error

@@ -46,7 +46,9 @@ class Fault:
 class FakeQdrant:
     """A context manager: a server on `address` until the block ends."""
 
-    def __init__(self, api_key: str = "") -> None:
+    def __init__(self, api_key: str = "", tls: tuple[bytes, bytes] | None = None) -> None:
+        """Take calls with `api_key`, and with TLS where `tls` has a key and a certificate."""
+        self._tls = tls
         self.collections: dict[str, StoredCollection] = {}
         self.aliases: dict[str, str] = {}
         self.faults: deque[Fault] = deque()
@@ -74,7 +76,11 @@ class FakeQdrant:
         server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
         qdrant.add_PointsServicer_to_server(_Points(self), server)
         qdrant.add_CollectionsServicer_to_server(_Collections(self), server)
-        self.port = server.add_insecure_port(f"127.0.0.1:{self.port}")
+        address = f"127.0.0.1:{self.port}"
+        if self._tls is None:
+            self.port = server.add_insecure_port(address)
+        else:
+            self.port = server.add_secure_port(address, grpc.ssl_server_credentials([self._tls]))
         server.start()
         self._server = server
 

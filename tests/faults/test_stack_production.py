@@ -22,7 +22,7 @@ from ensemble_builder.plans import ONNX_FILES, plan_name
 from ensemble_builder.repository import assemble_production
 from product_match.contract.access import Key, KeyRing, Scope, key_digest
 from product_match.contract.encoder import load_encoder
-from product_match.contract.errors import ForbiddenError, TooManyRequestsError, UnauthenticatedError
+from product_match.contract.errors import ForbiddenError, TooManyRequestsError, UnauthenticatedError, UnavailableError
 from product_match.contract.products import product_words
 from product_match.host.polling import wait_until
 from product_match.host.ports import LOOPBACK, PortRequest, choose_ports
@@ -32,6 +32,7 @@ from product_match.stack import triton_server as triton
 from product_match.triton import flags
 from product_match.triton.flags import ADMIN_KEY_VARIABLE, Flag
 from product_match_client import ProductMatchClient
+from tests.fakes.certificates import loopback_certificate
 from tests.fakes.live_server import PROJECT, LiveServer
 from tests.fakes.qdrant_server import FakeQdrant
 
@@ -122,6 +123,9 @@ def container(tmp_path_factory, document_server, qdrant):
     environment = triton.process_environment(runtime, os.environ, settings.to_environment())
     environment |= {"PATH": f"{programs}:{environment['PATH']}", ADMIN_KEY_VARIABLE: ADMIN_KEY}
     options = [f"--{name}-port={port}" for name, port in ports.items()]
+    for name, content in zip(("key", "certificate"), loopback_certificate(), strict=True):
+        (place / name).write_bytes(content)
+        options.append(f"--grpc-{name}={place / name}")
     command = [sys.executable, "-m", "product_match.container", "--cpu", f"--address={LOOPBACK}", *options]
     with (place / "log").open("wb") as log:
         process = subprocess.Popen([*command, "--store-away=0.5"], env=environment, stdout=log, stderr=log)
@@ -158,6 +162,7 @@ def test_products_indexed_through_triton_are_found_in_the_servers_stores(server,
             "image_bytes": photos,
             "query_text": [product_words(product).encode() for product in products],
         },
+        wire="http",
         wait=True,
         product_match_key=SHOP,
     )
@@ -165,16 +170,17 @@ def test_products_indexed_through_triton_are_found_in_the_servers_stores(server,
     (collection,) = qdrant.collections.values()
     assert len(collection.points) == 8
 
-    answers = server.infer("product_match_image", {"image_bytes": photos[:3]}, top_k=1)
+    answers = server.infer("product_match_image", {"image_bytes": photos[:3]}, wire="http", top_k=1)
     assert [answer["matches"][0]["product_id"] for answer in answers] == [product["id"] for product in products[:3]]
     assert answers[0]["matches"][0]["product"]["name"] == products[0]["name"]
 
 
-@pytest.mark.parametrize("scheme", ["http", "grpc"])
+@pytest.mark.parametrize("scheme", ["http", "grpcs"])
 def test_what_writes_or_exports_needs_a_key_that_is_for_it(server, scheme):
-    url = f"{scheme}://{server.endpoints[scheme]}"
+    url = f"{scheme}://{server.endpoints[scheme.removesuffix('s')]}"
+    ca_file = server.state_directory / "certificate"
     product = {"id": "keyed", "name": "Green raincoat"}
-    with ProductMatchClient(url, timeout_s=20.0) as nobody:
+    with ProductMatchClient(url, timeout_s=20.0, ca_file=ca_file) as nobody:
         assert nobody.match(text="raincoat").matches is not None
         assert nobody.count() >= 0
         with pytest.raises(UnauthenticatedError, match="indexing needs a key for write, and none came"):
@@ -182,21 +188,28 @@ def test_what_writes_or_exports_needs_a_key_that_is_for_it(server, scheme):
         for refused in (nobody.export_products, lambda: nobody.delete(["keyed"]), lambda: nobody.drop("products")):
             with pytest.raises(UnauthenticatedError, match=r"needs a key for (export|write|admin), and none came"):
                 refused()
-    with ProductMatchClient(url, timeout_s=20.0, key=SHOP) as shop:
+    with ProductMatchClient(url, timeout_s=20.0, ca_file=ca_file, key=SHOP) as shop:
         assert shop.index(product, wait=True).product_id == "keyed"
         assert shop.delete(["keyed"], wait=True) == 1
         with pytest.raises(ForbiddenError, match="the key `shop` opens search, write; use another"):
             shop.export_products()
-    with ProductMatchClient(url, timeout_s=20.0, key=AUDITOR) as auditor:
+    with ProductMatchClient(url, timeout_s=20.0, ca_file=ca_file, key=AUDITOR) as auditor:
         assert auditor.export_products().products is not None
         with pytest.raises(ForbiddenError, match="the key `auditor` opens export, search; use another"):
             auditor.index(product)
     for key, words in ((OLD_SHOP, "the key `old shop` was good until 2026-01-01"), ("pm_wrong", "is not known here")):
         with (
-            ProductMatchClient(url, timeout_s=20.0, key=key) as stranger,
+            ProductMatchClient(url, timeout_s=20.0, ca_file=ca_file, key=key) as stranger,
             pytest.raises(UnauthenticatedError, match=words),
         ):
             stranger.match(text="raincoat")
+
+
+def test_grpc_is_encrypted_and_a_stranger_s_certificate_is_not_believed(server):
+    with ProductMatchClient(f"grpcs://{server.grpc}", timeout_s=3.0) as client, pytest.raises(UnavailableError):
+        client.count()
+    with ProductMatchClient(f"grpc://{server.grpc}", timeout_s=3.0) as client, pytest.raises(UnavailableError):
+        client.count()
 
 
 def test_a_key_that_is_used_too_often_is_told_to_wait(server):

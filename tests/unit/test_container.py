@@ -44,7 +44,7 @@ def environment(place):
         "PRODUCT_MATCH_VECTOR_INDEX": "server",
         "PRODUCT_MATCH_QDRANT_URL": "qdrant:6334",
         "PRODUCT_MATCH_KEYS": KEYS,
-        "TRITON_SERVER_VERSION": "2.70.0",
+        "TRITON_SERVER_VERSION": "2.75.0",
     }
 
 
@@ -121,7 +121,7 @@ def test_the_key_is_the_given_one_or_nobodys_and_passwords_stay_out_of_the_log(p
         ({"PRODUCT_MATCH_ENCODER_DIRECTORY": "/nowhere"}, "/nowhere is not an encoder directory"),
         (
             {"TRITON_SERVER_VERSION": "2.51.0"},
-            "Triton 2.51.0 is too old for production, 2.69 (26.05) or later is needed",
+            "Triton 2.51.0 is too old for production, 2.71 (26.07) or later is needed",
         ),
         (
             {
@@ -163,9 +163,9 @@ def test_one_of_the_two_repositories_must_be_given(capsys):
 
 def test_the_version_of_an_image_that_does_not_tell_is_taken_for_the_least():
     assert triton_command.triton_version({}) == flags.LEAST_PRODUCTION_VERSION
-    assert triton_command.triton_version({"TRITON_SERVER_VERSION": "2.70.0"}) == (2, 70)
+    assert triton_command.triton_version({"TRITON_SERVER_VERSION": "2.75.0"}) == (2, 75)
     with pytest.raises(PlatformError, match="set TRITON_TAG to a newer image"):
-        triton_command.triton_version({"TRITON_SERVER_VERSION": "2.68.1"})
+        triton_command.triton_version({"TRITON_SERVER_VERSION": "2.70.1"})
 
 
 def test_a_gpu_that_does_not_answer_is_not_waited_for_for_ever(tmp_path, monkeypatch):
@@ -190,12 +190,28 @@ def test_engines_that_do_not_fit_are_told_in_the_builders_words(tmp_path):
 
 def test_engines_are_guarded_once_they_are_served(place, environment):
     settings = ServingSettings.from_environment(environment)
-    assert engines.guard_engines(settings, "127.0.0.1:8001", 4711, ("/nowhere",)) is None
+    assert engines.guard_engines(settings, "http://127.0.0.1:8000", 4711, ("/nowhere",)) is None
     (place / "encoder" / "reference.npz").touch()
     told = place / "told"
     code = f"import pathlib, sys; pathlib.Path({str(told)!r}).write_text(' '.join(sys.argv[1:]))"
-    guard = engines.guard_engines(settings, "127.0.0.1:9001", 4711, (*PYTHON, code))
+    guard = engines.guard_engines(settings, "http://127.0.0.1:9000", 4711, (*PYTHON, code))
     assert guard.wait(30) == 0
     assert told.read_text() == (
-        f"--directory {place}/encoder --url 127.0.0.1:9001 --record /tmp/product-match --guard 4711"
+        f"--directory {place}/encoder --url http://127.0.0.1:9000 --record /tmp/product-match --guard 4711"
     )
+
+
+def test_grpc_is_encrypted_with_a_certificate_and_its_key(place, environment, caplog):
+    repository = ("--model-repository", str(place / "encoder" / "model_repository"))
+    for name in ("cert.pem", "key.pem"):
+        (place / name).touch()
+    certificate, key = f"--grpc-certificate={place}/cert.pem", f"--grpc-key={place}/key.pem"
+    given = command(place, environment, *repository, certificate, key)
+    for flag in ("grpc-use-ssl=true", f"grpc-server-cert={place}/cert.pem", f"grpc-server-key={place}/key.pem"):
+        assert f"--{flag}" in given
+    assert not any("ssl" in flag for flag in command(place, environment))
+    assert refused(place, environment, *repository, certificate) == 1
+    assert refused(place, environment, *repository, certificate, "--grpc-key=/nowhere") == 1
+    first, second = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+    assert first == "--grpc-certificate and --grpc-key go together; give both, or neither to leave gRPC plain"
+    assert second == "/nowhere cannot be read; give certificate and key of Triton's gRPC in PEM"

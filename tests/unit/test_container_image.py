@@ -18,6 +18,7 @@ from product_match.container import entry as production
 from product_match.container import triton_command
 from product_match.contract.access import KeyRing, Scope
 from product_match.settings import PREFIX, ServingSettings, VectorIndexKind
+from product_match.triton import flags
 from product_match_client.cli.command import main
 
 PROJECT = Path(__file__).parents[2]
@@ -54,6 +55,13 @@ def values(dockerfile, instruction):
 def with_values(value, variables):
     """Replace `${NAME:-default}` and `${NAME:?words}` as compose does."""
     return re.sub(r"\$\{(\w+)(?::[-?]([^}]*))?\}", lambda match: variables.get(match[1]) or match[2] or "", value)
+
+
+def tomllib_load(path):
+    """Python 3.10 has no tomllib; setuptools reads the file for itself."""
+    from setuptools.config.pyprojecttoml import load_file
+
+    return load_file(str(path))
 
 
 def run_tool(*command):
@@ -204,7 +212,7 @@ def test_the_image_is_pinned_new_enough_and_not_run_as_root(dockerfile, example)
     arguments = dict(line.split("=") for line in values(dockerfile, "ARG"))
     assert arguments == {name: example[name] for name in ("TRITON_TAG", "TENSORRT_VERSION")}
     release = tuple(int(part) for part in arguments["TRITON_TAG"].removesuffix("-py3").split("."))
-    assert release >= (26, 5)
+    assert release >= flags.LEAST_PRODUCTION_RELEASE
     assert values(dockerfile, "FROM") == ["nvcr.io/nvidia/tritonserver:${TRITON_TAG}"]
     assert values(dockerfile, "USER") == ["1000:1000"]
     assert "http://127.0.0.1:8003/ready" in values(dockerfile, "HEALTHCHECK")[0]
@@ -221,3 +229,48 @@ def test_all_that_the_image_copies_exists_and_passes_the_ignore_file(dockerfile)
     for source in copied:
         assert (PROJECT / source).exists(), source
         assert any(fnmatch(source, pattern) for pattern in kept), source
+
+
+def floors():
+    """The least versions that docs/production.md names, by image."""
+    page = (PROJECT / "docs" / "production.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w./-]+)` \| `v?([\d.]+)[\w-]*` \| ([\d.]+) \|", page, flags=re.MULTILINE)
+    return {image: (pinned, least) for image, pinned, least in rows}
+
+
+def version(text):
+    return tuple(int(part) for part in text.split("."))
+
+
+def test_no_image_is_older_than_the_floor_in_the_docs_and_the_docs_name_what_is_pinned(compose, example):
+    images = {
+        with_values(service["image"], example) for service in compose["services"].values() if "build" not in service
+    }
+    images.add(f"nvcr.io/nvidia/tritonserver:{example['TRITON_TAG']}")
+    pinned = {image.split(":")[0]: re.search(r"[\d.]+", image.split(":")[1])[0] for image in images}
+    known = floors()
+    assert {"mongo", "qdrant/qdrant", "nvcr.io/nvidia/tritonserver"} <= known.keys()
+    for image, (named, least) in known.items():
+        assert version(pinned[image]) >= version(least), image
+        assert named == pinned[image]
+    triton = known["nvcr.io/nvidia/tritonserver"][1]
+    assert version(triton) == flags.LEAST_PRODUCTION_RELEASE
+
+
+def test_the_image_installs_nothing_without_a_digest_and_all_that_serving_needs(dockerfile):
+    text = (PROJECT / "constraints-image.txt").read_text()
+    pins = {
+        re.sub("[-_.]+", "-", name.lower()): rest.count("--hash=sha256:")
+        for name, rest in re.findall(
+            r"^([\w.-]+)(?:\[[\w,]+\])?==(.*?)(?=^\w|\Z)", text, flags=re.MULTILINE | re.DOTALL
+        )
+    }
+    assert all(pins.values())
+    project = tomllib_load(PROJECT / "pyproject.toml")["project"]
+    extras = project["optional-dependencies"]
+    needs = [*project["dependencies"], *extras["serving"], *extras["heic"], *extras["tracing"]]
+    for needed in (one for one in needs if not one.startswith("product-match[")):
+        assert re.sub("[-_.]+", "-", re.match(r"[\w.-]+", needed)[0].lower()) in pins, needed
+    install = next(line for line in values(dockerfile, "RUN") if "--require-hashes" in line)
+    assert install.count("pip install") == 3
+    assert install.count("--no-deps") == 2

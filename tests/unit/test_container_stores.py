@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from product_match.host.polling import wait_until
 from product_match.settings import Secret, VectorIndexKind
 from product_match.vectors.server_channel import QdrantChannel
 from product_match.vectors.server_collections import ServerCollections
+from tests.fakes.certificates import loopback_certificate
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.qdrant_server import FakeQdrant
 
@@ -68,3 +70,28 @@ def test_the_watch_asks_by_itself_and_a_question_that_fails_oddly_is_told(caplog
         assert wait_until(lambda: bool(asked) and bool(watch.away()), 10.0)
         assert watch.missing() == ["internal error (ValueError); see the log"]
     assert "never seen" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("days", "trusted", "words"),
+    [(30, True, ""), (30, False, "CERTIFICATE_VERIFY_FAILED"), (-1, True, "CERTIFICATE_VERIFY_FAILED")],
+    ids=["good", "of another authority", "expired"],
+)
+def test_a_qdrant_server_is_believed_by_its_certificate(settings, tmp_path, days, trusted, words):
+    key, certificate = loopback_certificate(days)
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(certificate if trusted else loopback_certificate()[1])
+    with FakeQdrant(api_key="key", tls=(key, certificate)) as server:
+        secure = dataclasses.replace(settings, qdrant_url=f"https://{server.address}", qdrant_ca_file=ca_file)
+        with opened_stores(secure, encoder_spec()) as (questions, _):
+            if not words:
+                questions["vector index"]()
+                return
+            with pytest.raises(UnavailableError, match=words):
+                questions["vector index"]()
+
+
+def test_an_authority_that_cannot_be_read_is_told(settings):
+    wrong = dataclasses.replace(settings, qdrant_url="https://qdrant:6334", qdrant_ca_file=Path("/nowhere"))
+    with pytest.raises(ConfigError, match="/nowhere cannot be read"), opened_stores(wrong, encoder_spec()):
+        pass
