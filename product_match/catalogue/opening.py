@@ -271,7 +271,7 @@ def _share_server(
     # Imported here: an embedded installation need not have qdrant-client.
     from product_match.index.server_comparison import ServedIndex
     from product_match.index.server_owner import ServerOwner
-    from product_match.index.server_replacement import ServerReplacement
+    from product_match.index.server_replacement import LeftoverSweep, ServerReplacement
     from product_match.vectors.server_channel import QdrantChannel
     from product_match.vectors.server_collections import ServerCollections
     from product_match.vectors.server_index import ServerIndex
@@ -296,6 +296,9 @@ def _share_server(
         lease = Lease(documents.meta, "applier")
         applier = Applier(documents, index, points, poll_s=SHARED_POLL_S, lease=lease)
         applier.start()
+        sweep = LeftoverSweep(replacement)
+        opened.callback(sweep.close)
+        sweep.start()
         if collections.outdated() and lease.held():
             logger.info("the words of the collection are missing or of another version: it is derived again")
             rebuilder.start()

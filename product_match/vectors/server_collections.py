@@ -1,7 +1,8 @@
-"""Collections of a Qdrant server: `<name>-<encoder revision>` is the alias, `<alias>-<n>` the collection behind it.
+"""Collections of a Qdrant server: `<name>-<encoder revision>` is the alias, `<alias>-<mark>` what is behind it.
 
 Every process works through the alias, so a rebuild replaces the collection for all of them in one atomic step, and
-vectors of different encoders never meet.
+vectors of different encoders never meet. The mark of each is its own, so two processes never take one collection for
+theirs, and a list of collections never names one that was made after it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import logging
 import math
 import re
 import time
+import uuid
 from typing import Any, Final
 
 from qdrant_client import grpc as qdrant
 
 from product_match.contract.encoder import EncoderSpec
-from product_match.contract.errors import ConfigError, ProductMatchError
+from product_match.contract.errors import CancelledError, ConfigError, ProductMatchError
 from product_match.contract.products import FILTER_FIELDS, FieldType
 from product_match.contract.vectors import WORDS_VECTOR
 from product_match.vectors.photo_vectors import ENGINE_VECTOR_NAMES, MORE_IMAGES_VECTOR
@@ -27,6 +29,7 @@ TIMEOUT_S: Final = 10.0
 _BEST_OF_SEVERAL: Final = qdrant.MultiVectorConfig(comparator=qdrant.MultiVectorComparator.MaxSim)
 _ENCODER_KEY: Final = "encoder"
 _RECIPE_KEY: Final = "words"
+_MARK_DIGITS: Final = 12
 _RECHECK_S: Final = 5.0
 _TYPES: Final = {FieldType.KEYWORD: qdrant.FieldTypeKeyword, FieldType.NUMBER: qdrant.FieldTypeFloat}
 
@@ -79,8 +82,18 @@ class ServerCollections:
         return next((alias.collection_name for alias in aliases if alias.alias_name == self.alias), None)
 
     def fresh(self) -> str:
-        """Return a name that no collection has yet."""
-        return f"{self.alias}-{max((number for number, _ in self._numbered()), default=0) + 1}"
+        """Return a name that no other process gives to a collection."""
+        return f"{self.alias}-{uuid.uuid4().hex[:_MARK_DIGITS]}"
+
+    def leftovers(self) -> list[str]:
+        """Return the collections that nothing leads to: of rebuilds that died, and of those that go on just now.
+
+        None where the alias leads nowhere, as a process may be about to let it.
+        """
+        held = self._own()
+        # After the list: what the alias leads to by now is either in use, or newer than the list.
+        current = self.current()
+        return [name for name in held if name != current] if current is not None else []
 
     def create(self, collection: str) -> None:
         """Create a collection with its payload indexes, which have to be there before the points.
@@ -126,7 +139,14 @@ class ServerCollections:
             logger.info("collection %s was made by another process", collection)
 
     def switch(self, collection: str) -> None:
-        """Let the alias lead to `collection`, in one atomic step."""
+        """Let the alias lead to `collection`, in one step.
+
+        Raises:
+            CancelledError: There is no such collection.
+        """
+        if not self._exists(collection):
+            # The step below takes the alias away before it refuses, and nothing would be found any more.
+            raise CancelledError(f"the collection {collection} was removed by another process; start again")
         actions = []
         if self.current() is not None:
             delete = qdrant.DeleteAlias(alias_name=self.alias)
@@ -171,8 +191,9 @@ class ServerCollections:
         request = qdrant.CollectionExistsRequest(collection_name=collection)
         return bool(self._channel.call(self._channel.collections.CollectionExists, request, TIMEOUT_S).result.exists)
 
-    def _numbered(self) -> list[tuple[int, str]]:
+    def _own(self) -> list[str]:
         request = qdrant.ListCollectionsRequest()
         listed = self._channel.call(self._channel.collections.List, request, TIMEOUT_S).collections
-        matches = ((re.fullmatch(re.escape(self.alias) + r"-(\d+)", c.name), c.name) for c in listed)
-        return [(int(match.group(1)), name) for match, name in matches if match]
+        # Numbers are marks of an earlier version, and of the first collection of all.
+        own = re.compile(re.escape(self.alias) + rf"-(\d+|[0-9a-f]{{{_MARK_DIGITS}}})")
+        return sorted(held.name for held in listed if own.fullmatch(held.name))

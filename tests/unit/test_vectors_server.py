@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -125,7 +126,8 @@ def test_a_collection_that_the_server_refuses_to_make_is_an_error(server, channe
 def test_the_alias_is_switched_to_a_fresh_collection(server, channel, index):
     collections = ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json())
     fresh = collections.fresh()
-    assert fresh == "products-0123456789ab-2"
+    assert re.fullmatch("products-0123456789ab-[0-9a-f]{12}", fresh)
+    assert fresh != collections.fresh()
     collections.create(fresh)
     collections.switch(fresh)
     assert index.count() == 0
