@@ -33,7 +33,7 @@ MATCHED_FROM: Final = 0.5
 LEADING: Final = 3
 """Matches of which the most confident decides over the outcome: the first may be beside the point, the second not."""
 
-WORDS_MAP: Final = LogisticMap(weights=(0.57, 0.13, 0.17, -0.88, 1.2, 0.85, 3.03, 1.73), bias=-3.45)
+WORDS_MAP: Final = LogisticMap(weights=(1.17, -0.4, 0.42, -1.46, 1.52, 1.93, 1.46, -2.04), bias=-2.66)
 """Log-odds from `word_features`."""
 
 SIMILARITY_MAP: Final = LogisticMap(weights=(9.0,), bias=-5.4)
@@ -123,13 +123,13 @@ def word_features(evidence: WordEvidence, similarity: float, leads: bool) -> tup
     """Return what `WORDS_MAP` weighs of a match; `similarity` is scaled, `leads` says that it is the first.
 
     What of the words the product has, whether it is what was asked for, similarity, what is missing, how near that is
-    to nothing, similarity where words are missing (the vectors alone speak then), being what was asked for and having
-    next to all of the words, and leading.
+    to nothing, being what was asked for and having next to all of the words, leading, and being another thing than
+    what was asked for.
     """
     complete = max(0.0, 1.0 - evidence.missing / MOST_MISSED)
     return (
         *(evidence.held, evidence.head, similarity, evidence.missing, complete),
-        *(similarity * evidence.missing, evidence.head * complete, float(leads)),
+        *(evidence.head * complete, float(leads), evidence.beside),
     )
 
 
@@ -140,5 +140,5 @@ def outcome_of(assessments: Sequence[Assessment]) -> str:
     if best >= MATCHED_FROM:
         return MATCHED
     # Who asks for a rain jacket is shown a jacket that is none, but is not told that the shop has no jackets.
-    carried = any(assessment.words is not None and assessment.words.head >= 1.0 for assessment in leading)
+    carried = any(assessment.words is not None and assessment.words.kind for assessment in leading)
     return WEAK if carried or best >= WEAK_FROM else NOT_STOCKED

@@ -24,8 +24,9 @@ from product_match.retrieval.searches import IDENTIFIERS, PHOTOS, TEXTS, WORDS, 
 from product_match.vectors.vector_index import Hit
 
 WORDS_SHARE: Final = 0.6
-MOST_HELD: Final = 1.2
-"""A product may say a word more often than one that is about it, and is not the better for it."""
+MOST_HELD: Final = 1.4
+"""A product may say a word more often than one that is about it, and is not the better for it. With all of the words
+it has 1; more where it is what was asked for, or has the words as one whole value."""
 
 IDENTIFIED_SCORE: Final = 1.5
 """Above any score that words and similarity reach: who types an identifier means that product."""

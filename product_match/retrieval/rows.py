@@ -18,7 +18,8 @@ from product_match.contract.options import FUSIONS
 from product_match.retrieval.examples import Examples, read_examples
 from product_match.retrieval.shape import Shape, read_shape
 from product_match.triton.batches import BatchRequest
-from product_match.words.queries import QueryReader, WordQuery
+from product_match.words.queries import WordQuery
+from product_match.words.reading import QueryReader
 
 IMAGE: Final = "image"
 TEXT: Final = "text"

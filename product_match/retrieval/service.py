@@ -44,7 +44,8 @@ from product_match.statistics.catalogue import CatalogueStatistics
 from product_match.triton.batches import Answer, BatchRequest, bytes_column
 from product_match.vectors.vector_index import Hit, VectorQuery
 from product_match.words.encoding import WordsEncoder, WordsRecipe
-from product_match.words.queries import QueryReader
+from product_match.words.reading import QueryReader
+from product_match.words.relations import Relations
 from product_match.words.spelling import Speller
 
 WIDER_MATCHES: Final = 3
@@ -110,12 +111,13 @@ class RetrievalService:
         self._statistics = statistics
         self._words = WordsEncoder(WordsRecipe(language=language))
         self._speller = Speller(language)
+        self._relations = Relations(self._words.analyser)
         self._assessor = Assessor(self._words.analyser, encoder.scales)
 
     def __call__(self, requests: Sequence[BatchRequest]) -> list[Answer]:
         """Answer the rows of all requests with one search and one document query."""
         statistics = self._statistics()
-        reader = QueryReader(self._words, statistics.vocabulary, self._speller)
+        reader = QueryReader(self._words, statistics.vocabulary, self._speller, self._relations)
         plans = self._with_examples([plan_of(request, reader) for request in requests])
         rules = self._rules()
         rows = [with_rules(row, rules) for plan in plans if isinstance(plan, list) for row in plan]

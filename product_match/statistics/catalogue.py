@@ -10,7 +10,7 @@ from product_match.contract.errors import ConfigError
 from product_match.statistics.logistic import LogisticMap
 from product_match.words.vocabulary import Vocabulary
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @dataclass(kw_only=True)

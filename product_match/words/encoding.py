@@ -19,7 +19,7 @@ from product_match.contract.vectors import SparseVector
 from product_match.words.analysis import DEFAULT_LANGUAGE, LANGUAGES, Analyser
 from product_match.words.fields import product_terms
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the analysis and the fields' weights: an index that was made with another is derived again."""
 
 SATURATION: Final = 1.2

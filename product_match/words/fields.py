@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from product_match.words.analysis import Analyser
+from product_match.words.analysis import Analyser, Word
 
 WORD_FIELDS: Final[Mapping[str, int]] = {
     "name": 3,
@@ -27,6 +27,16 @@ IDENTIFIER_FIELDS: Final = ("id", "sku", "gtin", "ean", "upc", "isbn", "mpn")
 IDENTIFIER_MARK: Final = "="
 """Before a term that is an identifier, so that it is never taken for a word."""
 
+SOLD_MARK: Final = "^"
+"""Before the term of what a product is: a desk is one, a desk chair is none, and a mattress only mentions one."""
+
+VALUE_MARK: Final = "~"
+"""Before the terms of a whole value, as of the colour "light blue": "blue" is a part of it, and another colour."""
+
+VALUE_FIELDS: Final = ("brand", "category", "color")
+LONGEST_VALUE: Final = 3
+"""Words of a value that is looked for as a whole."""
+
 LEAST_MARKED_CHARACTERS: Final = 5
 """Characters from which one word among others is taken for an identifier; "501 jeans" is no product 501."""
 
@@ -40,6 +50,7 @@ _HEAD_ENDS: Final = re.compile(
 _HEAD_FIRST: Final = ("catalan", "french", "italian", "portuguese", "romanian", "spanish")
 """Languages in which the word that says what a thing is comes first."""
 
+_VALUE_ENDS: Final = re.compile(r"[,;|/()]| [-–—] ")
 _SEPARATORS: Final = re.compile(r"[\W_]+")
 
 
@@ -67,6 +78,8 @@ def product_terms(analyser: Analyser, product: Mapping[str, Any], query_text: st
     name = product.get("name")
     if isinstance(name, str):
         terms += head_terms(analyser, name) * HEAD_WEIGHT
+    terms += [SOLD_MARK + term for term in dict.fromkeys(sold_terms(analyser, product))]
+    terms += [VALUE_MARK + value for value in product_values(analyser, product)]
     return terms + [IDENTIFIER_MARK + identifier for identifier in product_identifiers(product)]
 
 
@@ -76,6 +89,26 @@ def head_terms(analyser: Analyser, name: str) -> list[str]:
     if not words:
         return []
     return list(words[0 if analyser.language in _HEAD_FIRST else -1].terms)
+
+
+def sold_terms(analyser: Analyser, product: Mapping[str, Any]) -> list[str]:
+    """Return the terms of what a product is: of the words of its name and its category that say what the thing is."""
+    texts = (product.get(field) for field in ("name", "category"))
+    return [term for text in texts if isinstance(text, str) for term in head_terms(analyser, text)]
+
+
+def product_values(analyser: Analyser, product: Mapping[str, Any]) -> list[str]:
+    """Return the whole values of a product, each as one term: brand, category, colour, and the parts of its name."""
+    texts = [text for field in VALUE_FIELDS for text in _texts(product.get(field))]
+    name = product.get("name")
+    parted = [*texts, name] if isinstance(name, str) else texts
+    found = (value_of(analyser.words(part)) for text in parted for part in _VALUE_ENDS.split(text))
+    return list(dict.fromkeys(value for value in found if value))
+
+
+def value_of(words: Sequence[Word]) -> str:
+    """Return the term of words that are a value together; empty where they are too many, or none."""
+    return "".join(word.terms[0] for word in words) if len(words) <= LONGEST_VALUE else ""
 
 
 def product_identifiers(product: Mapping[str, Any]) -> list[str]:

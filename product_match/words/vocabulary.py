@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from product_match.contract.errors import ConfigError
 from product_match.words.analysis import Analyser
-from product_match.words.fields import field_texts
+from product_match.words.fields import field_texts, sold_terms
 
 LEAST_LETTERS: Final = 4
 """Letters of the words that are kept in their own spelling, for repairs of words of one letter more or less."""
@@ -41,6 +41,7 @@ class Vocabulary:
         self.products = 0
         self.terms = 0
         self._frequency: Counter[str] = Counter()
+        self._sold: Counter[str] = Counter()
         self._spellings: dict[int, dict[str, int]] = {}
         self._lock = threading.Lock()
 
@@ -49,6 +50,7 @@ class Vocabulary:
         for product in products:
             found: set[str] = set()
             spelt: set[str] = set()
+            sold = set(sold_terms(analyser, product))
             length = 0
             for text, weight in field_texts(product):
                 for word in analyser.words(text):
@@ -59,6 +61,7 @@ class Vocabulary:
                 self.products += 1
                 self.terms += length
                 self._frequency.update(found)
+                self._sold.update(sold)
                 for surface in spelt:
                     alike = self._spellings.setdefault(len(surface), {})
                     alike[surface] = alike.get(surface, 0) + 1
@@ -67,9 +70,20 @@ class Vocabulary:
         """Return in how many products a term stands."""
         return self._frequency.get(term, 0)
 
+    def is_sold(self, term: str) -> bool:
+        """Say whether a product is what a term says, and does not only mention it."""
+        return term in self._sold
+
     def rarity(self, term: str) -> float:
         """Return a term's IDF, as both engines compute it: ln(1 + (N - n + 0.5) / (n + 0.5))."""
-        held = min(self._frequency.get(term, 0), self.products)
+        return self._rarity(self._frequency.get(term, 0))
+
+    def sold_rarity(self, term: str) -> float:
+        """Return the IDF of being what a term says."""
+        return self._rarity(self._sold.get(term, 0))
+
+    def _rarity(self, holding: int) -> float:
+        held = min(holding, self.products)
         return math.log(1.0 + (self.products - held + 0.5) / (held + 0.5))
 
     def spellings(self, letters: int) -> dict[str, int]:
@@ -89,6 +103,7 @@ class Vocabulary:
                 "products": self.products,
                 "terms": self.terms,
                 "frequency": self._frequency,
+                "sold": self._sold,
                 "spellings": {word: n for alike in self._spellings.values() for word, n in alike.items()},
             }
             return zlib.compress(json.dumps(fields).encode(), 6)
@@ -104,7 +119,7 @@ class Vocabulary:
         try:
             fields = json.loads(zlib.decompress(data))
             vocabulary.products, vocabulary.terms = int(fields["products"]), int(fields["terms"])
-            vocabulary._frequency = Counter(fields["frequency"])
+            vocabulary._frequency, vocabulary._sold = Counter(fields["frequency"]), Counter(fields["sold"])
             for word, n in fields["spellings"].items():
                 vocabulary._spellings.setdefault(len(word), {})[word] = n
         except (zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:

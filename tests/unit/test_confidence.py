@@ -16,10 +16,10 @@ from product_match.retrieval.confidence import (
 from product_match.statistics.logistic import probability_of
 from product_match.words.evidence import WordEvidence
 
-WHOLE = WordEvidence(held=1.0, named=1.0, head=1.0, missing=0.0, identified=0.0)
-KIND_ONLY = WordEvidence(held=0.4, named=0.4, head=1.0, missing=0.5, identified=0.0)
-MENTIONED = WordEvidence(held=0.4, named=0.4, head=0.6, missing=0.5, identified=0.0)
-NOTHING = WordEvidence(held=0.0, named=0.0, head=0.0, missing=1.0, identified=0.0)
+WHOLE = WordEvidence(held=1.0, named=1.0, head=1.0, beside=0.0, kind=1.0, missing=0.0, identified=0.0)
+KIND_ONLY = WordEvidence(held=0.4, named=0.4, head=1.0, beside=0.0, kind=1.0, missing=0.5, identified=0.0)
+MENTIONED = WordEvidence(held=0.4, named=0.4, head=0.6, beside=1.0, kind=0.0, missing=0.5, identified=0.0)
+NOTHING = WordEvidence(held=0.0, named=0.0, head=0.0, beside=0.0, kind=0.0, missing=1.0, identified=0.0)
 
 
 def thought(confidence, words=None):

@@ -38,7 +38,7 @@ SAME_WORDS = scaled(1.0, "text_to_text")
 
 def word_query(attainable=2.0, known=1.0, identifiers=None):
     """Words that are looked up as one term."""
-    word = QueryWord(weight=1.0, terms=frozenset({"t"}), share=1.0, is_head=True, is_stop_word=False)
+    word = QueryWord(weight=1.0, sayings={("t",): 1.0}, related={}, is_head=True, is_stop_word=False)
     vector = SparseVector(indices=(TERM,), values=(1.0,))
     return WordQuery(
         words=(word,), vector=vector, identifiers=identifiers, attainable=attainable, known=known, repaired={}

@@ -11,12 +11,15 @@ from product_match.words.fields import (
     HEAD_WEIGHT,
     IDENTIFIER_FIELDS,
     IDENTIFIER_MARK,
+    SOLD_MARK,
+    VALUE_MARK,
     WORD_FIELDS,
     field_texts,
     head_terms,
     identifier_form,
     product_identifiers,
     product_terms,
+    product_values,
     typed_identifiers,
 )
 
@@ -46,13 +49,19 @@ def test_the_words_of_each_field_count_as_often_as_the_field_does():
         "slim": WORD_FIELDS["attributes"],
         "soft": WORD_FIELDS["description"],
         "cotton": WORD_FIELDS["description"],
+        SOLD_MARK + "tee": 1,
+        SOLD_MARK + "top": 1,
+        VALUE_MARK + "acm": 1,
+        VALUE_MARK + "top": 1,
+        VALUE_MARK + "navi": 1,
         IDENTIFIER_MARK + "7": 1,
     }
 
 
 def test_words_for_the_text_encoder_count_where_no_field_says_them():
     counts = Counter(product_terms(ANALYSER, {"name": "Tee"}, "tee for summer"))
-    assert counts == {"tee": WORD_FIELDS["name"] + HEAD_WEIGHT, "for": 1, "summer": 1}
+    marked = {SOLD_MARK + "tee": 1, VALUE_MARK + "tee": 1}
+    assert counts == {"tee": WORD_FIELDS["name"] + HEAD_WEIGHT, "for": 1, "summer": 1, **marked}
     assert Counter(product_terms(ANALYSER, {}, "red red")) == {"red": 2}
     assert product_terms(ANALYSER, {}) == []
     assert product_terms(ANALYSER, {"name": 12}) == ["12"] * WORD_FIELDS["name"]
@@ -147,3 +156,18 @@ def test_each_field_that_names_one_product_is_an_identifier():
 )
 def test_the_whole_of_what_is_typed_and_its_long_words_with_a_digit_may_be_identifiers(text, forms):
     assert typed_identifiers(text) == forms
+
+
+@pytest.mark.parametrize(
+    ("product", "values"),
+    [
+        ({"color": "Light blue"}, ["lightblue"]),
+        ({"color": "White,pine"}, ["white", "pine"]),
+        ({"color": ["red", "dark green"]}, ["red", "darkgreen"]),
+        ({"name": "Floor lamp, dark green, 75 cm"}, ["floorlamp", "darkgreen", "750mm"]),
+        ({"name": "Black tee with a round neck", "brand": "Alder Street"}, ["alderstreet"]),
+        ({"name": 12, "category": ""}, []),
+    ],
+)
+def test_whole_values_are_terms_of_their_own(product, values):
+    assert product_values(ANALYSER, product) == values
