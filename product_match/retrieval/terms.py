@@ -15,7 +15,7 @@ import numpy as np
 from product_match.contract import limits
 from product_match.contract.errors import InvalidRequestError
 from product_match.retrieval.rows import IMAGE, LIKE, SIDE_WEIGHT, TEXT, Negative, RowQuery
-from product_match.words.queries import QueryReader
+from product_match.words.reading import QueryReader
 
 
 def check_terms(options: Mapping[str, Any], rows: int) -> None:
