@@ -12,7 +12,7 @@ from product_match.retrieval.rows import RowQuery, read_row
 from product_match.retrieval.shape import ruled
 from product_match.retrieval.terms import check_terms, composed
 from product_match.triton.batches import BatchRequest
-from product_match.words.queries import QueryReader
+from product_match.words.reading import QueryReader
 
 LOGGER = logging.getLogger(__name__)
 
