@@ -35,6 +35,9 @@ COLLECTIONS: Final = (EVENTS, FEEDBACK)
 PAGE: Final = 200
 """Documents in one step: small, because nx-27017 keeps searches waiting for as long as a step takes."""
 
+_A_SECOND: Final = 100
+"""Feedback that a busy store takes in a second, at the least."""
+
 _DAY_S: Final = 86_400
 _EMBEDDED: Final = "nx_27017"
 
@@ -68,9 +71,10 @@ class EventStore:
             UnavailableError: The store does not answer.
         """
         dated = [self._dated(document) for document in documents]
-        # Somebody waits for it, so a store that hangs has to be told soon.
-        with document_errors("recording feedback"), pymongo.timeout(self._timeout_s):
+        with document_errors("recording feedback"):
             self._prepare()
+        # Somebody waits for it, so a store that hangs has to be told soon.
+        with document_errors("recording feedback"), pymongo.timeout(self._timeout_s + len(dated) / _A_SECOND):
             there = self._insert(self._collections[FEEDBACK], dated)
             if not there:
                 return [Recorded.NEW] * len(dated)
