@@ -76,6 +76,7 @@ ARROWS = {
         "events",
     },
     "stack": {"contract", "settings", "host", "repository", "triton", "encoder_change", "feedback", "telemetry"},
+    "preflight": {"contract", "settings", "host", "documents", "container"},
     "container": {
         *("contract", "settings", "host", "repository", "triton", "encoding", "documents", "vectors"),
         "telemetry",

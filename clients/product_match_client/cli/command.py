@@ -39,6 +39,7 @@ COMMANDS: Final = (
     "drop",
     "key",
     "secrets",
+    "doctor",
 )
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 INSTALL: Final = "install it with `pip install 'product-match[cli]'`"
