@@ -16,6 +16,7 @@ from benchmarks.load.inputs import Inputs, photo_files, varied_photos, varied_te
 from benchmarks.load.messages import Kind, columns
 from benchmarks.load.perf_analyzer import analyse
 from benchmarks.load.runs import Load, Runner, RunResult, Server
+from benchmarks.load.schedules import Profile
 from product_match.contract.errors import ConfigError, InvalidRequestError
 from product_match.contract.options import MATCH_OPTIONS
 from product_match.host.state_layout import DEFAULT_STATE_DIRECTORY, ENDPOINTS_FILE
@@ -51,6 +52,10 @@ COLUMNS: Final = tuple(
         "own",
         "MB",
     )
+)
+
+SLICE_COLUMNS: Final = tuple(
+    Column(title=title, right=True) for title in ("from s", "requests", "errors", "p50 ms", "p99", "MB")
 )
 
 
@@ -100,6 +105,19 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NUMBERS",
         help="open loops: requests a second at random times, such as 20,40",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=[profile.value for profile in Profile],
+        default=Profile.STEADY.value,
+        help="how the rate of an open loop goes: "
+        + "; ".join(f"{profile.value}: {profile.meaning}" for profile in Profile)
+        + " (default %(default)s)",
+    )
+    parser.add_argument(
+        "--deadlines",
+        action="store_true",
+        help="send with each request when nobody waits for it any longer, from --timeout, as the clients do",
     )
     parser.add_argument("--rows", type=positive_integer, default=1, help="queries in one request (default 1)")
     parser.add_argument(
@@ -162,6 +180,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.json(report)
     else:
         console.table(COLUMNS, [row(result) for result in results])
+        for result in results:
+            if result.slices:
+                console.table(SLICE_COLUMNS, [list(dataclasses.astuple(part)) for part in result.slices])
         for opinion in analysed:
             console.line(json.dumps(opinion))
     return 1 if any(result.errors for result in results) else 0
@@ -245,6 +266,8 @@ def loads(arguments: argparse.Namespace, seed: int) -> Iterator[Load]:
         "parameters": match_parameters(chosen),
         "timeout_s": arguments.timeout,
         "seed": seed,
+        "profile": Profile(arguments.profile),
+        "deadlines": arguments.deadlines,
     }
     in_flight = arguments.concurrency or ([] if arguments.rate else [1, 8, 32])
     for kind in arguments.kind:

@@ -23,6 +23,10 @@ _MESSAGE_LIMIT: Final = 64 * 1024 * 1024
 class Lane(Protocol):
     """One connection."""
 
+    @property
+    def usable(self) -> bool:
+        """Whether another request may be sent."""
+
     def send(self, message: bytes, done: Done) -> None:
         """Send a request; only after the one before is done."""
 
@@ -39,6 +43,11 @@ class HttpLane(asyncio.Protocol):
         self._received = bytearray()
         self._expected = 0
         self._done: Done | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the connection is there."""
+        return self._transport is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -93,6 +102,11 @@ class GrpcLane:
         self._call = call
         self._timeout_s = timeout_s
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Always: the channel connects again."""
+        return True
 
     def send(self, message: bytes, done: Done) -> None:
         """Send a request."""

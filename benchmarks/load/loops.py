@@ -28,6 +28,7 @@ class Measured:
         seconds: From the first request until the last answer.
         sent_bytes: Of all requests.
         received_bytes: Of all answers.
+        moments: Of each request, when it was due, in seconds from the start, and its latency; None where it failed.
     """
 
     latencies_s: list[float] = field(default_factory=list)
@@ -35,6 +36,7 @@ class Measured:
     seconds: float = 0.0
     sent_bytes: int = 0
     received_bytes: int = 0
+    moments: list[tuple[float, float | None]] = field(default_factory=list)
 
     @property
     def requests(self) -> int:
@@ -66,6 +68,7 @@ class _Loop(ABC):
             if self._over:
                 return
             now = time.perf_counter()
+            self.measured.moments.append((start - self.started, now - start if success else None))
             if success:
                 self.measured.latencies_s.append(now - start)
                 self.measured.received_bytes += size
@@ -130,7 +133,8 @@ class _OpenLoop(_Loop):
                 self._waiting.append(due)
 
     def answered(self, lane: Lane, success: bool) -> None:
-        if not success:
+        # A server that refuses goes on being asked; a connection that broke is not mended.
+        if not success and not lane.usable:
             return
         if self._waiting:
             self.send(lane, self._waiting.popleft())

@@ -14,12 +14,15 @@ from benchmarks.load.inputs import Inputs
 from benchmarks.load.lanes import Lanes
 from benchmarks.load.loops import Measured, closed_loop, open_loop
 from benchmarks.load.messages import Kind, Message, columns, grpc_message, http_message
-from benchmarks.load.schedules import poisson_schedule
-from benchmarks.load.summaries import LatencySummary, summarise
+from benchmarks.load.schedules import Profile, profile_schedule
+from benchmarks.load.summaries import LatencySummary, Slice, sliced, summarise
 from product_match.contract.errors import InvalidRequestError
+from product_match.contract.options import DEADLINE
 from product_match_client.endpoints import Endpoint, Protocol
 
 WARM_UP_CONCURRENCY: Final = 4
+SLICES: Final = 12
+"""Parts of a run with a profile that are told of one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,8 @@ class Load:
         parameters: Options of every request.
         timeout_s: Longest wait for one answer.
         seed: Of the random times.
+        profile: How an open loop's rate goes.
+        deadlines: Whether each request carries when nobody waits for it any longer, as the clients' do.
     """
 
     kind: Kind
@@ -49,16 +54,29 @@ class Load:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     timeout_s: float = 30.0
     seed: int = 0
+    profile: Profile = Profile.STEADY
+    deadlines: bool = False
 
     def __post_init__(self) -> None:
         """Check that the load is one of the two kinds."""
         if (self.concurrency is None) == (self.rate is None):
             raise InvalidRequestError("a load has either a concurrency (closed loop) or a rate (open loop); give one")
+        if self.rate is None and self.profile is not Profile.STEADY:
+            raise InvalidRequestError(f"the profile {self.profile.value} is one of an open loop; give a rate")
 
     @property
     def label(self) -> str:
         """The load in a few words."""
-        return f"{self.concurrency} in flight" if self.concurrency else f"{self.rate:g} a second"
+        if self.concurrency:
+            return f"{self.concurrency} in flight"
+        return f"{self.rate:g} a second" + ("" if self.profile is Profile.STEADY else f", {self.profile.value}")
+
+    @property
+    def sent_parameters(self) -> Mapping[str, Any]:
+        """The options of a request that is sent now."""
+        if not self.deadlines:
+            return self.parameters
+        return {**self.parameters, DEADLINE.name: round(time.time() + self.timeout_s, 3)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +117,8 @@ class RunResult:
     server_memory_mb: float | None
     load_cpu_ms_per_request: float
     stages: dict[str, dict[str, float]]
+    profile: str = Profile.STEADY.value
+    slices: list[Slice] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -139,7 +159,9 @@ class Runner:
                 )
                 self._next += warm.requests
             watch = _Watch(server)
+            sampling = asyncio.create_task(watch.sample_memory(load))
             measured = await self._measure(lanes, message, load)
+            sampling.cancel()
             watch.stop()
         finally:
             await lanes.close()
@@ -157,16 +179,16 @@ class Runner:
                 first=self._next,
                 timeout_s=load.timeout_s,
             )
-        schedule = poisson_schedule(load.rate or 0.0, load.seconds, load.seed, load.most)
+        schedule = profile_schedule(load.profile, load.rate or 0.0, load.seconds, load.seed, load.most)
         return await open_loop(lanes, message, schedule=schedule, first=self._next, timeout_s=load.timeout_s)
 
     def _message(self, endpoint: Endpoint, load: Load) -> Message:
         model, inputs = load.kind.model, self._inputs
         if endpoint.protocol is Protocol.HTTP:
             return lambda number: http_message(
-                model, columns(load.kind, inputs, number, load.rows), load.parameters, endpoint.address
+                model, columns(load.kind, inputs, number, load.rows), load.sent_parameters, endpoint.address
             )
-        return lambda number: grpc_message(model, columns(load.kind, inputs, number, load.rows), load.parameters)
+        return lambda number: grpc_message(model, columns(load.kind, inputs, number, load.rows), load.sent_parameters)
 
     def _result(self, server: Server, load: Load, measured: Measured, watch: _Watch) -> RunResult:
         requests = max(measured.requests, 1)
@@ -190,6 +212,10 @@ class Runner:
             server_memory_mb=watch.memory_mb,
             load_cpu_ms_per_request=round(watch.own_cpu_s / requests * 1000, 4),
             stages=watch.stages,
+            profile=load.profile.value,
+            slices=[]
+            if load.profile is Profile.STEADY
+            else sliced(measured.moments, load.seconds, SLICES, watch.slice_memory_mb),
         )
 
 
@@ -206,6 +232,16 @@ class _Watch:
         self.own_cpu_s = 0.0
         self._spent: dict[str, float] = {}
         self._memory_bytes = 0
+        self.slice_memory_mb: list[float] = []
+
+    async def sample_memory(self, load: Load) -> None:
+        """Read the memory at the end of each part of a run with a profile, in a thread: it takes milliseconds."""
+        if not self._pids or load.profile is Profile.STEADY:
+            return
+        for _ in range(SLICES):
+            await asyncio.sleep(load.seconds / SLICES)
+            used = await asyncio.to_thread(processes.use, self._pids)
+            self.slice_memory_mb.append(round(sum(use.memory_bytes for use in used.values()) / 1e6, 1))
 
     def stop(self) -> None:
         """Read the end."""

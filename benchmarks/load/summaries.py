@@ -44,6 +44,57 @@ class LatencySummary:
         return self.quantiles.get("p50", math.nan)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """One of the equal parts of a run, by when requests were due.
+
+    Attributes:
+        start_s: Where it begins.
+        requests: Sent in it.
+        errors: Of these.
+        p50_ms: Of those that succeeded; None where none did.
+        p99_ms: The same, and None where they are too few.
+        memory_mb: Of the server's processes at its end; None where it is not known.
+    """
+
+    start_s: float
+    requests: int
+    errors: int
+    p50_ms: float | None
+    p99_ms: float | None
+    memory_mb: float | None = None
+
+
+def sliced(
+    moments: Sequence[tuple[float, float | None]], seconds: float, parts: int, memory_mb: Sequence[float] = ()
+) -> list[Slice]:
+    """Return a run in equal parts.
+
+    Args:
+        moments: When each request was due, and its latency in seconds; None where it failed.
+        seconds: Length of the run.
+        parts: How many.
+        memory_mb: At the end of each part, as far as it was read.
+    """
+    found = []
+    for part in range(parts):
+        start, end = part * seconds / parts, (part + 1) * seconds / parts
+        held = [latency for due, latency in moments if start <= due < end]
+        summary = summarise([latency for latency in held if latency is not None])
+        quantiles = {name: round(value, 3) for name, value in summary.quantiles.items()}
+        found.append(
+            Slice(
+                start_s=round(start, 3),
+                requests=len(held),
+                errors=sum(latency is None for latency in held),
+                p50_ms=quantiles.get("p50"),
+                p99_ms=quantiles.get("p99"),
+                memory_mb=memory_mb[part] if part < len(memory_mb) else None,
+            )
+        )
+    return found
+
+
 def summarise(latencies_s: Sequence[float]) -> LatencySummary:
     """Summarise latencies given in seconds.
 

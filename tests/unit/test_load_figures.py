@@ -8,9 +8,9 @@ import os
 import pytest
 
 from benchmarks.load import processes
-from benchmarks.load.schedules import poisson_schedule
+from benchmarks.load.schedules import Profile, poisson_schedule, profile_schedule, rate_at
 from benchmarks.load.stages import read_statistics, stage_times
-from benchmarks.load.summaries import percentile, summarise
+from benchmarks.load.summaries import percentile, sliced, summarise
 from product_match.contract.errors import ConfigError, InvalidRequestError, UnavailableError
 from product_match_client.endpoints import parse_endpoint
 
@@ -182,3 +182,29 @@ def test_stage_times_are_means_over_what_happened_between_two_readings():
 def test_a_server_without_statistics_is_named():
     with pytest.raises(UnavailableError, match="gives no statistics"):
         read_statistics(parse_endpoint("http://127.0.0.1:9"))
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+def test_a_profile_sends_as_many_as_its_rate_says_the_same_for_a_seed(profile):
+    rate, seconds = 200.0, 30.0
+    times = profile_schedule(profile, rate, seconds, seed=3, most=100_000)
+    assert times == profile_schedule(profile, rate, seconds, seed=3, most=100_000) == sorted(times)
+    expected = sum(rate_at(profile, rate, n / 100, seconds) / 100 for n in range(3000))
+    assert abs(len(times) - expected) < 4 * expected**0.5
+    assert len(profile_schedule(profile, rate, seconds, seed=3, most=17)) == 17
+
+
+def test_bursts_come_at_the_end_of_every_ten_seconds_and_a_ramp_rises():
+    burst = profile_schedule(Profile.BURST, 100.0, 20.0, seed=1, most=100_000)
+    inside = sum(8 <= moment % 10 < 10 for moment in burst)
+    assert 0.4 < inside / len(burst) < 0.7
+    ramp = profile_schedule(Profile.RAMP, 100.0, 20.0, seed=1, most=100_000)
+    assert sum(moment < 10 for moment in ramp) < len(ramp) / 3
+
+
+def test_a_run_is_told_in_equal_parts():
+    moments = [(0.1, 0.010), (0.2, 0.020), (0.2, 0.030), (0.3, None), (2.9, 0.050), (3.0, 9.0)]
+    first, middle, last = sliced(moments, 3.0, 3, [100.0, 101.0])
+    assert (first.requests, first.errors, first.p50_ms, first.memory_mb) == (4, 1, 20.0, 100.0)
+    assert (middle.requests, middle.p50_ms, middle.memory_mb) == (0, None, 101.0)
+    assert (last.start_s, last.requests, last.p50_ms, last.memory_mb) == (2.0, 1, 50.0, None)

@@ -12,6 +12,7 @@ from benchmarks.load.lanes import Lanes
 from benchmarks.load.loops import closed_loop, open_loop
 from benchmarks.load.messages import GRPC_METHOD, Kind
 from benchmarks.load.runs import Load, Runner, Server
+from benchmarks.load.schedules import Profile
 from product_match.contract.errors import InvalidRequestError, UnavailableError
 from product_match_client.endpoints import parse_endpoint
 from tests.fakes.load_server import ANSWER, REFUSAL, HttpServer, ServerThread
@@ -203,3 +204,21 @@ def test_a_runner_warms_up_and_never_sends_an_input_twice():
     assert (open_result.requests, open_result.errors, open_result.load) == (5, 0, "1000 a second")
     assert closed_result.server_cpu_ms_per_request is None
     assert closed_result.to_json()["latency"]["count"] == 10
+
+
+def test_a_profile_is_told_in_parts_and_a_server_that_refuses_goes_on_being_asked():
+    runner = Runner(Inputs(photos=(), texts=[b"hat %d" % number for number in range(2000)]))
+    load = Load(
+        kind=Kind.TEXT, rate=200.0, seconds=1.0, profile=Profile.RAMP, warm_up=0, timeout_s=5.0, deadlines=True
+    )
+    with ServerThread(REFUSAL) as server:
+        result = runner.run(Server(endpoint=server.endpoint), load)
+    assert result.requests == result.errors == sum(part.requests for part in result.slices) > 50
+    assert result.slices[0].requests < result.slices[-1].requests
+    assert result.load == "200 a second, ramp"
+    assert b'"deadline"' in server.bodies[0]
+
+
+def test_a_profile_without_a_rate_is_refused():
+    with pytest.raises(InvalidRequestError, match="the profile soak is one of an open loop; give a rate"):
+        Load(kind=Kind.TEXT, concurrency=1, profile=Profile.SOAK)
