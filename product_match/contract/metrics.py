@@ -132,7 +132,7 @@ EXPIRED_REQUESTS: Final = MetricSpec(
     name="product_match_expired_requests_total",
     kind=MetricKind.COUNTER,
     meaning="Requests that a model did not begin, as their client's deadline had passed; among the failed ones too.",
-    models=_COUNTING,
+    models=tuple(model for model in _COUNTING if model not in (models.IMAGE_ENCODER, models.TEXT_ENCODER)),
 )
 STORE_ERRORS: Final = MetricSpec(
     name="product_match_store_errors_total",

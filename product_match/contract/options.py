@@ -251,7 +251,7 @@ DEADLINE: Final = OptionSpec(
     maximum=1e11,
     meaning="When nobody waits for the answer any longer, in seconds since 1970; work not begun by then is dropped.",
 )
-"""Every model heeds it; the clients send it by themselves, from their time limit."""
+"""Every model but the encoders heeds it; the clients send it by themselves, from their time limit."""
 
 
 def header_pattern() -> str:

@@ -189,8 +189,10 @@ class BatchServer:
 
     def _read(self, request: Any) -> BatchRequest:
         given = request.parameters()
-        # First of all: nothing is spent on what nobody waits for.
-        check_deadline(parse_deadline(given))
+        # First of all: nothing is spent on what nobody waits for. Not where Triton's cache may answer: it would keep
+        # the refusal (2.51), as an answer without tensors, for whoever sends the same later.
+        if not self._spec.cached:
+            check_deadline(parse_deadline(given))
         tensors: Tensors = {}
         for spec in self._spec.inputs:
             tensor = self._pb_utils.get_input_tensor_by_name(request, spec.name)

@@ -1,9 +1,9 @@
 """Drops what nobody waits for any longer.
 
 A client's own time limit ends its wait, not the work. So its deadline travels with the request, as Triton hands the
-parameters of a request to every step of an ensemble, and each model looks at it before it begins. Triton's own
-`timeout` would need a queue policy, which makes requests wait for nothing (see `admission`), and starts anew at each
-step.
+parameters of a request to every step of an ensemble, and each model looks at it before it begins; not the encoders,
+as Triton's response cache would keep their refusal for others. Triton's own `timeout` would need a queue policy,
+which makes requests wait for nothing (see `admission`), and starts anew at each step.
 """
 
 from __future__ import annotations

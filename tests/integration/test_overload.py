@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import time
+import urllib.request
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from PIL import Image
 from tritonclient.grpc import InferInput, aio
 from tritonclient.utils import InferenceServerException
 
+from product_match.contract.encoder import load_encoder
 from product_match.contract.limits import MAX_WAITING_REQUESTS
+from tests.fakes.live_server import PROJECT
 
 pytestmark = pytest.mark.triton
 REQUESTS = MAX_WAITING_REQUESTS + 400
@@ -63,3 +67,21 @@ def test_a_request_whose_client_has_gone_is_not_begun(server, wire, model):
         server.infer(model, column, wire, deadline=time.time() - 1)
     assert raised.value.status() in ("StatusCode.UNAVAILABLE", "503")
     assert server.infer(model, column, wire, deadline=time.time() + 60)
+
+
+def test_a_late_request_leaves_nothing_in_the_cache_of_the_encoders(server):
+    """Triton keeps an error of a model that it caches, as an answer without tensors."""
+    encoder = load_encoder(PROJECT / "default_encoder" / "embedded")
+    inputs = [
+        {"name": "input_ids", "datatype": "INT32", "shape": [1, encoder.text_buckets[0]]},
+        {"name": "eot_index", "datatype": "INT32", "shape": [1, 1], "data": [2]},
+    ]
+    inputs[0]["data"] = [*range(3, 3 + encoder.text_buckets[0])]
+    for late_s in (1, -60):
+        body = {"inputs": inputs, "parameters": {"deadline": time.time() - late_s}}
+        asked = urllib.request.Request(
+            f"http://{server.http}/v2/models/text_encoder/infer", data=json.dumps(body).encode()
+        )
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            (output,) = json.loads(answer.read())["outputs"]
+        assert len(output["data"]) == encoder.embedding_dim

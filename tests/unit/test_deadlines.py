@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,15 @@ def test_only_the_late_request_of_a_batch_is_dropped_and_no_model_is_asked_for_i
     assert late.error().code() == pb_utils.TritonError.UNAVAILABLE
     assert not good.has_error()
     assert asked == [1]
+
+
+def test_a_model_that_triton_caches_answers_late_requests_too_as_its_refusal_would_be_kept():
+    cached = replace(SPEC, cached=True)
+    request = InferenceRequest({"number": np.ones((1, 1), np.float32)}, {"deadline": time.time() - 1})
+    handled = BatchServer(pb_utils, cached, lambda batch: [dict(one.tensors) for one in batch], None).execute(
+        [request]
+    )
+    assert not handled[0].has_error()
 
 
 def test_a_deadline_is_read_whatever_the_model_takes_and_is_no_option_of_it():
