@@ -43,7 +43,8 @@ LEAST_MARKED_CHARACTERS: Final = 5
 _HEAD_ENDS: Final = re.compile(
     r"[,;(|/:]| [-–—] |\b(?:with|in|for|of|without|from|by|on|to|mit|für|aus|im|ohne|von"
     r"|avec|pour|en|de|sans|con|para|sin|per|da)\b"
-    # "hoodie under 50", and not "Under Armour hoodie".
+    # "juice no sugar", and not "no sugar juice"; "hoodie under 50", and not "Under Armour hoodie".
+    r"|(?<=\w)\s+no\b"
     r"|\b(?:under|below|over|above|unter|über)\s+[€$£]?\s?\d",
     re.IGNORECASE,
 )

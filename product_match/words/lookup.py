@@ -21,6 +21,9 @@ REPAIR_WEIGHTS: Final = (0.8, 0.3, 0.3)
 MOST_RELATED: Final = 24
 """Other words that one word is looked up by: "footwear" is a hundred things, of which a shop has some."""
 
+LAST_PART: Final = 1.2
+"""What the last of several words that name a thing counts, the others counting the less."""
+
 MENTIONED_SHARE: Final = 0.6
 """What other words are worth where products mention what was typed: it may be no other word's."""
 
@@ -134,8 +137,10 @@ class WordLookup:
         weights: dict[str, float] = {}
         for saying, share in related.items():
             weight = share * min(1.0, rarity / sum(map(self._vocabulary.rarity, saying)))
-            for term in saying:
-                weights[term] = max(weights.get(term, 0.0), weight)
+            for place, term in enumerate(saying):
+                # "Running shoes" are shoes first: what else runs is no trainer.
+                part = 1.0 if len(saying) == 1 else LAST_PART if place == len(saying) - 1 else 2.0 - LAST_PART
+                weights[term] = max(weights.get(term, 0.0), part * weight)
         return weights
 
     def _carried(self, word: Word) -> dict[str, float]:

@@ -105,6 +105,8 @@ def test_texts_are_read_from_whatever_a_field_holds(value, text):
         ("with love", []),
         ("", []),
         ("hoodie under 50", ["hoodi"]),
+        ("fruit juice no sugar", ["juic"]),
+        ("no sugar juice", ["juic"]),
         ("shoes under €50", ["shoe"]),
         ("Under Armour hoodie", ["hoodi"]),
     ],

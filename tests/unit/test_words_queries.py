@@ -326,3 +326,11 @@ def test_what_mentions_a_thing_to_buy_is_another_thing(text, product, beside):
     read, _ = reader([*PRODUCTS, product])
     found = word_evidence(read.read(text), text, product_words(ENCODER.analyser, product))
     assert found.beside == beside
+
+
+def test_of_several_words_for_a_thing_the_last_counts_most():
+    products = [{"name": "Black running leggings"}, {"name": "Trail shoes"}, {"name": "Running vest"}]
+    query = reader(products)[0].read("trainers")
+    assert query.words[0].related == {("run", "shoe"): 0.85}
+    assert numbers(query)[number_of("shoe")] > numbers(query)[number_of("run")] > 0
+    assert score_of(query, products[1]) > score_of(query, products[0])
