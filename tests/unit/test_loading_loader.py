@@ -187,7 +187,7 @@ def test_bad_records_are_told_and_the_others_loaded():
         "query_text must be a string, got int; quote it",
         "not valid JSON",
         "cannot be read (No such file or directory)",
-        "product: cannot be written as JSON",
+        "cannot be written as JSON",
         "answered 404",
     ):
         assert words in reasons

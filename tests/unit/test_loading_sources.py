@@ -144,7 +144,9 @@ def test_csv_rows_that_do_not_fit_are_rejected_and_the_rest_goes_on():
     by_line = {record.line: record for record in records}
     assert by_line[2].reason == "3 cells where the first line names 2; quote cells that hold the separator"
     assert by_line[2].raw == ["1", "a", "b"]
-    assert by_line[3].reason == "not UTF-8; save the file as UTF-8"
+    assert by_line[3].reason == (
+        "not in the encoding of the file; save it as UTF-8, or give --encoding, such as windows-1252"
+    )
     assert by_line[3].raw == ["2", "\\xff"]
     assert [record.fields["id"] for record in records if record.fields and record.line in (5, 7)] == ["3", "5"]
 
@@ -207,7 +209,9 @@ def test_an_envelope_says_where_its_products_are(tmp_path):
         "e2",
     ]
     (hint,) = open_source(str(path)).records()
-    assert hint.reason == "no product, but an object with a list in `rows`; give --records rows"
+    assert hint.reason == (
+        "no product, but an object with lists in `rows`, `data.products`; give --records and the one with the products"
+    )
 
 
 @pytest.mark.parametrize(
@@ -522,3 +526,32 @@ def test_a_mapping_of_another_form_is_refused(text):
         InvalidRequestError, match=r"mapping `.*`: expected each product field once \(image as often as there are"
     ):
         parse_mapping(text)
+
+
+def test_numbers_that_json_does_not_have_are_one_reject_of_an_array_too():
+    bad, good = read(text_files.json_array, b'[{"id": "n1", "price": NaN}, {"id": "2"}]')
+    assert bad.reason == "product n1: NaN is not JSON; give a number, or leave the field out"
+    assert (bad.fields, bad.raw, good.fields) == (None, '{"id": "n1", "price": NaN}', {"id": "2"})
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (
+            {"data": {"page": 1, "products": [{"id": "1"}]}},
+            "with a list in `data.products`; give --records data.products",
+        ),
+        (
+            {"a": [{"id": "1"}], "b": {"c": [{}]}},
+            "an object with lists in `a`, `b.c`; give --records and the one with",
+        ),
+    ],
+)
+def test_an_envelope_in_an_envelope_is_told_too(value, hint):
+    (record,) = read(text_files.json_array, json.dumps(value).encode())
+    assert hint in record.reason
+
+
+def test_true_and_false_in_csv_are_that_except_among_words():
+    (record,) = read(csv_files.csv_rows, b"id,name,in_stock,sold\n1,True,TRUE,false\n")
+    assert record.fields == {"id": "1", "name": "True", "in_stock": True, "sold": False}

@@ -42,6 +42,7 @@ class BulkSettings:
         append_rejects: True to add to that file, False to write it anew.
         mapping: The source's names of product fields that have others there.
         image_separator: What stands between several photos in one text, if anything does.
+        decimal_mark: What stands before decimals, where that was said.
         allow_private_addresses: True to fetch photos from private addresses too.
     """
 
@@ -53,6 +54,7 @@ class BulkSettings:
     append_rejects: bool = False
     mapping: FieldMapping = field(default_factory=dict)
     image_separator: str = ""
+    decimal_mark: str = ""
     allow_private_addresses: bool = False
 
 
@@ -112,6 +114,7 @@ def bulk_settings(arguments: argparse.Namespace) -> BulkSettings:
         append_rejects=arguments.watch is not None,
         mapping=arguments.map,
         image_separator=arguments.image_separator,
+        decimal_mark=arguments.decimal_mark,
         allow_private_addresses=arguments.allow_private_addresses,
     )
 
@@ -146,6 +149,7 @@ class BulkLoad:
             append=self.settings.append_rejects,
             mapping=self.settings.mapping,
             image_separator=self.settings.image_separator,
+            decimal_mark=self.settings.decimal_mark,
         )
         started = time.monotonic()
         with rejects, Progress(self._console, label, total=total) as progress:
@@ -180,6 +184,7 @@ class BulkLoad:
                 settings.load,
                 mapping=settings.mapping,
                 image_separator=settings.image_separator,
+                decimal_mark=settings.decimal_mark,
             )
             return await loader.load(records)
 

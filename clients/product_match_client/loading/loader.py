@@ -113,6 +113,7 @@ class Loader:
         *,
         mapping: FieldMapping | None = None,
         image_separator: str = "",
+        decimal_mark: str = "",
         patience: Patience | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -125,11 +126,12 @@ class Loader:
             settings: Bounds.
             mapping: The source's names of product fields that have others there.
             image_separator: What stands between several photos in one text, if anything does.
+            decimal_mark: What stands before decimals, where that was said.
             patience: Knows how long the server has been away; for tests.
             sleep: Waits; for tests.
         """
         self._server, self._downloader, self._listener, self._settings = server, downloader, listener, settings
-        self._mapping, self._image_separator = mapping or {}, image_separator
+        self._mapping, self._image_separator, self._decimal_mark = mapping or {}, image_separator, decimal_mark
         self._patience = patience or Patience(settings.give_up_after_s, settings.first_answer_s)
         self._sleep = sleep
         self._result = LoadResult()
@@ -155,7 +157,7 @@ class Loader:
         async with aclosing(feed(records)) as incoming:
             async for record in incoming:
                 try:
-                    row = open_row(record, self._mapping, self._image_separator)
+                    row = open_row(record, self._mapping, self._image_separator, self._decimal_mark)
                 except InvalidRequestError as error:
                     self._count(record, REJECTED, str(error))
                     continue

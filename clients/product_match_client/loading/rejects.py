@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -26,6 +27,7 @@ class Rejects:
         append: bool = False,
         mapping: FieldMapping | None = None,
         image_separator: str = "",
+        decimal_mark: str = "",
     ) -> None:
         """Write to `path`; None counts and keeps nothing.
 
@@ -34,7 +36,9 @@ class Rejects:
             append: Add to the file at once: for a watch, which is many loads and has no end.
             mapping: The source's names of product fields, kept for the next try.
             image_separator: What stands between several photos in one text, kept likewise.
+            decimal_mark: What stands before decimals, where that was said; kept likewise.
         """
+        self._decimal_mark = decimal_mark
         self._mapping, self._image_separator = mapping or {}, image_separator
         self.path = path
         self._append = append
@@ -79,10 +83,12 @@ class Rejects:
             line["map"] = mapping
         if separator := self._image_separator or record.image_separator:
             line["image_separator"] = separator
+        if mark := self._decimal_mark or record.decimal_mark:
+            line["decimal_mark"] = mark
         try:
             if self._file is None:
                 self._file = self._place.open("a" if self._append else "w", encoding="utf-8")
-            self._file.write(json.dumps(line) + "\n")
+            self._file.write(json.dumps(line, allow_nan=False) + "\n")
         except OSError as error:
             raise ConfigError(
                 f"the rejects file {self._place} cannot be written ({error.strerror}); give another with --rejects"
@@ -93,6 +99,8 @@ def _storable(value: object) -> Any:
     """Return a value that JSON has: a photo's bytes become a data URL, which reads back as the same photo."""
     if isinstance(value, bytes | bytearray):
         return "data:application/octet-stream;base64," + base64.b64encode(value).decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # as text, for the file is strict JSON
     if isinstance(value, dict):
         return {str(key): _storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

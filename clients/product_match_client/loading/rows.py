@@ -56,20 +56,21 @@ class Row:
         return max(1, len(self.photos))
 
 
-def open_row(record: Record, mapping: FieldMapping, image_separator: str = "") -> Row:
+def open_row(record: Record, mapping: FieldMapping, image_separator: str = "", decimal_mark: str = "") -> Row:
     """Make a row of a record.
 
     Args:
         record: The record.
         mapping: The source's names of product fields; none for those that the record was rejected with.
         image_separator: What stands between several photos in one text, if anything does; empty for that likewise.
+        decimal_mark: What stands before decimals, where that was said; empty for that likewise.
 
     Raises:
         InvalidRequestError: The record cannot be read, or is no product.
     """
     if record.fields is None:
         raise InvalidRequestError(record.reason)
-    named = with_numbers(mapped(record.fields, mapping or record.mapping))
+    named = with_numbers(mapped(record.fields, mapping or record.mapping), decimal_mark or record.decimal_mark)
     fields, references = split_photos(named, record.directory, image_separator or record.image_separator)
     text = fields.pop(QUERY_TEXT, None)
     if text is not None and not isinstance(text, str):
@@ -77,7 +78,9 @@ def open_row(record: Record, mapping: FieldMapping, image_separator: str = "") -
     try:
         data = json.dumps(fields, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"product: cannot be written as JSON ({error}); use plain JSON values") from error
+        raise InvalidRequestError(
+            f"product {fields.get('id', '')!s:.80}: cannot be written as JSON ({error}); use plain JSON values"
+        ) from error
     product = parse_product(data)
     check_photos(product["id"], [0] * len(references))
     return Row(record=record, product=product, references=references, text=row_words(product, text))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from product_match.contract import limits
-from product_match.contract.errors import InvalidRequestError
+from product_match.contract.errors import ConfigError, InvalidRequestError
 from product_match_client.cli.arguments import (
     add_command,
     positive_integer,
@@ -18,9 +18,11 @@ from product_match_client.cli.arguments import (
 )
 from product_match_client.cli.output import Console
 from product_match_client.loading.retrying import FIRST_ANSWER_S
+from product_match_client.loading.sources.encodings import check_encoding
 from product_match_client.loading.sources.folders import Grouping
 from product_match_client.loading.sources.mapping import parse_mapping, with_mapped_names
 from product_match_client.loading.sources.opening import FORMATS, open_source
+from product_match_client.loading.sources.prices import locale_decimal_mark
 
 DEFAULT_REJECTS = Path("rejects.jsonl")
 BULK_TIMEOUT_S = 60.0
@@ -75,6 +77,21 @@ def register(subparsers: Any) -> None:
         default="",
         metavar="TEXT",
         help="what stands between several photos of a product in one field, such as a CSV cell",
+    )
+    parser.add_argument(
+        "--encoding",
+        type=encoding,
+        default="",
+        metavar="NAME",
+        help="how text files are written, such as windows-1252; told by what is in them unless given",
+    )
+    parser.add_argument(
+        "--locale",
+        dest="decimal_mark",
+        type=decimal_mark,
+        default="",
+        metavar="LOCALE",
+        help="whose prices these are, such as de_DE or en_US: decides what `1.299` means",
     )
     parser.add_argument(
         "--rejects",
@@ -153,9 +170,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         from product_match_client.loading.watching import watch
 
         return watch(arguments.watch, load, console, grouping=grouping)
-    sources = [open_source(name, arguments.format, grouping, arguments.records) for name in arguments.sources]
-    for note in filter(None, (source.left_out() for source in sources)):
-        console.note(note)
+    sources = [
+        open_source(name, arguments.format, grouping, arguments.records, arguments.encoding)
+        for name in arguments.sources
+    ]
+    for source in sources:
+        if source.read_as:
+            console.note(f"{source.name}: not UTF-8, read as {source.read_as}; give --encoding if letters are wrong")
+        if note := source.left_out():
+            console.note(note)
     counts = [source.count() for source in sources]
     total = None if None in counts else sum(count or 0 for count in counts)
     records = itertools.chain.from_iterable(source.records() for source in sources)
@@ -172,6 +195,22 @@ def mapping(text: str) -> dict[str, list[str]]:
     try:
         return parse_mapping(text)
     except InvalidRequestError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def encoding(text: str) -> str:
+    """Read `--encoding`, for argparse."""
+    try:
+        return text and check_encoding(text)
+    except InvalidRequestError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def decimal_mark(text: str) -> str:
+    """Read `--locale`, for argparse."""
+    try:
+        return text and locale_decimal_mark(text)
+    except (InvalidRequestError, ConfigError) as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 

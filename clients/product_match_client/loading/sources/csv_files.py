@@ -19,6 +19,8 @@ _SEPARATOR_LINE: Final = re.compile(r"sep=(?P<separator>[,;\t|])\r?\n?", re.IGNO
 
 _PRODUCT_NAMES: Final = frozenset({"id", IMAGE, QUERY_TEXT, *TEXT_FIELDS, *(field.name for field in FILTER_FIELDS)})
 
+_BOOLEANS: Final = {"true": True, "false": False}
+
 
 def csv_rows(file: BinaryIO, source: str, directory: Path) -> Iterator[Record]:
     """Read CSV with a line of names; the separator is the one that the first line has most of.
@@ -61,6 +63,11 @@ def _column_names(cells: list[str], source: str) -> list[str]:
     return names
 
 
+def _value(name: str, cell: str) -> str | bool:
+    """Return a cell as a product has it: `true` and `false` are that, unless the field is one of words."""
+    return cell if name in _PRODUCT_NAMES else _BOOLEANS.get(cell.lower(), cell)
+
+
 def _csv_reason(error: csv.Error) -> str:
     if "unexpected end of data" in str(error):
         return "a quote that opens in this row is never closed, which takes all rows behind it; close it"
@@ -69,13 +76,13 @@ def _csv_reason(error: csv.Error) -> str:
 
 def _csv_row(names: list[str], cells: list[str], place: Record) -> Record:
     fields: dict[str, Any] = {
-        name: cell.strip() for name, cell in zip(names, cells, strict=False) if name and cell.strip()
+        name: _value(name, cell.strip()) for name, cell in zip(names, cells, strict=False) if name and cell.strip()
     }
     reason = ""
     if len(cells) > len(names):
         reason = f"{len(cells)} cells where the first line names {len(names)}; quote cells that hold the separator"
     elif any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
-        reason = "not UTF-8; save the file as UTF-8"
+        reason = "not in the encoding of the file; save it as UTF-8, or give --encoding, such as windows-1252"
     return Record(
         source=place.source,
         line=place.line,

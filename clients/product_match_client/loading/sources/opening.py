@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 
 from product_match.contract.errors import InvalidRequestError
 from product_match_client.loading.sources import csv_files, text_files
+from product_match_client.loading.sources.encodings import UTF_8, in_utf_8, path_encoding
 from product_match_client.loading.sources.folders import Grouping, folder_source
 from product_match_client.loading.sources.records import Record, Source
 from product_match_client.loading.sources.tables import mongodb_source, parquet_source
@@ -25,6 +26,8 @@ READERS: Final[Mapping[str, Reader]] = {
 }
 FORMATS: Final = (*READERS, "parquet")
 
+_UNICODE: Final = frozenset({UTF_8, "utf-16"})
+
 _SUFFIXES: Final[Mapping[str, str]] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -37,7 +40,11 @@ _SUFFIXES: Final[Mapping[str, str]] = {
 
 
 def open_source(
-    name: str, format_name: str | None = None, grouping: Grouping = Grouping.FILE, inside: str = ""
+    name: str,
+    format_name: str | None = None,
+    grouping: Grouping = Grouping.FILE,
+    inside: str = "",
+    encoding: str = "",
 ) -> Source:
     """Return a source.
 
@@ -46,13 +53,14 @@ def open_source(
         format_name: One of FORMATS; told by the suffix unless given, JSON Lines for standard input.
         grouping: Which images of a folder are photos of the same product.
         inside: Where in a JSON file the array of products is, as in `data.products`; empty where it is the file.
+        encoding: How a text file is written; told by what is in it unless given.
 
     Raises:
         InvalidRequestError: It is not there, or nothing says what it is.
         ConfigError: The library that it needs is not installed.
     """
     if name == STANDARD_INPUT:
-        return _standard_input(format_name or "jsonl")
+        return _standard_input(format_name or "jsonl", encoding)
     if name.startswith(("mongodb://", "mongodb+srv://")):
         return mongodb_source(name)
     path = Path(name)
@@ -73,26 +81,44 @@ def open_source(
             raise InvalidRequestError(f"source {name}: --records is for JSON files, this is {kind}; leave it out")
         reader = partial(text_files.json_array, inside=inside)
     counted = None if kind == "json" else partial(_lines_of_products, path, 1 if kind == "csv" else 0)
-    return Source(name=name, records=partial(_file_records, path, name, reader), count=counted or (lambda: None))
+    known = encoding or _told_encoding(path, name)
+    return Source(
+        name=name,
+        records=partial(_file_records, path, name, reader, known),
+        count=counted or (lambda: None),
+        read_as=known if not encoding and known not in _UNICODE else "",
+    )
+
+
+def _told_encoding(path: Path, name: str) -> str:
+    try:
+        return path_encoding(path)
+    except OSError as error:
+        raise InvalidRequestError(f"source {name} cannot be read ({error.strerror}); see its permissions") from error
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"source {name}: {error}") from error
 
 
 def _lines_of_products(path: Path, heading: int) -> int:
     return max(0, text_files.count_lines(path) - heading)
 
 
-def _file_records(path: Path, name: str, reader: Reader) -> Iterator[Record]:
+def _file_records(path: Path, name: str, reader: Reader, encoding: str) -> Iterator[Record]:
     try:
         file = path.open("rb")
     except OSError as error:
         raise InvalidRequestError(f"source {name} cannot be read ({error.strerror}); see its permissions") from error
     with file:
-        yield from reader(file, name, path.parent.resolve())
+        yield from reader(in_utf_8(file, encoding), name, path.parent.resolve())
 
 
-def _standard_input(format_name: str) -> Source:
+def _standard_input(format_name: str, encoding: str) -> Source:
     if format_name not in READERS:
         raise InvalidRequestError(
             f"standard input cannot be {format_name}; give the file itself, or one of {', '.join(READERS)}"
         )
     reader = READERS[format_name]
-    return Source(name=STANDARD_INPUT, records=lambda: reader(sys.stdin.buffer, "standard input", Path.cwd()))
+    return Source(
+        name=STANDARD_INPUT,
+        records=lambda: reader(in_utf_8(sys.stdin.buffer, encoding or UTF_8), "standard input", Path.cwd()),
+    )

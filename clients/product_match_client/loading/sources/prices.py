@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from product_match.contract.errors import InvalidRequestError
+from product_match.contract.errors import ConfigError, InvalidRequestError
 from product_match.contract.products import FILTER_FIELDS, FieldType
 
 CURRENCY: Final = "currency"
@@ -20,11 +20,27 @@ CURRENCY: Final = "currency"
 _SIGNS: Final[Mapping[str, str]] = {"€": "EUR", "£": "GBP", "₹": "INR", "₩": "KRW", "₺": "TRY", "zł": "PLN"}
 """Signs that mean one currency; `$`, `¥` and `kr` mean several and are kept as they are."""
 
-_NUMBERS: Final = tuple(field.name for field in FILTER_FIELDS if field.type is FieldType.NUMBER)
+_CODES: Final = re.compile(
+    "AED|AFN|ALL|AMD|ANG|AOA|ARS|AUD|AWG|AZN|BAM|BBD|BDT|BGN|BHD|BIF|BMD|BND|BOB|BRL|BSD|BTN|BWP|BYN|BZD|"
+    "CAD|CDF|CHF|CLP|CNY|COP|CRC|CUP|CVE|CZK|DJF|DKK|DOP|DZD|EGP|ERN|ETB|EUR|FJD|FKP|GBP|GEL|GHS|GIP|GMD|"
+    "GNF|GTQ|GYD|HKD|HNL|HRK|HTG|HUF|IDR|ILS|INR|IQD|IRR|ISK|JMD|JOD|JPY|KES|KGS|KHR|KMF|KPW|KRW|KWD|KYD|"
+    "KZT|LAK|LBP|LKR|LRD|LSL|LYD|MAD|MDL|MGA|MKD|MMK|MNT|MOP|MRU|MUR|MVR|MWK|MXN|MYR|MZN|NAD|NGN|NIO|NOK|"
+    "NPR|NZD|OMR|PAB|PEN|PGK|PHP|PKR|PLN|PYG|QAR|RON|RSD|RUB|RWF|SAR|SBD|SCR|SDG|SEK|SGD|SHP|SLE|SOS|SRD|"
+    "SSP|STN|SVC|SYP|SZL|THB|TJS|TMT|TND|TOP|TRY|TTD|TWD|TZS|UAH|UGX|USD|UYU|UZS|VED|VES|VND|VUV|WST|XAF|"
+    "XCD|XCG|XOF|XPF|YER|ZAR|ZMW|ZWG"
+)
+"""ISO 4217: three letters that are none of them, as in "5 pcs", make no price."""
+
+SALE_PRICE: Final = "sale_price"
+"""The field that feeds put beside `price` while a product costs less."""
+
+_NUMBERS: Final = (*(field.name for field in FILTER_FIELDS if field.type is FieldType.NUMBER), SALE_PRICE)
+_CURRENCY: Final = (
+    r"[A-Za-z]{3}|[A-Z]{0,3}[$\u00a2-\u00a5\u20a0-\u20c0\ufdfc\uff04\uffe0\uffe1\uffe5\uffe6\u0e3f]|z\u0142|kr\.?|K\u010d|Ft|Fr\.?|"
+    r"\u043b\u0432|Rs\.?|Rp|RM|R|S/"
+)
 _PRICE: Final = re.compile(
-    r"(?P<before>[A-Z]{3}|[^\d\s.,+%-]{1,3})?\s*"
-    r"(?P<number>[+-]?\d[\d.,'’\s]*|[+-]?[.,]\d+)\s*"
-    r"(?P<after>[A-Z]{3}|[^\d\s.,+%-]{1,3})?",
+    rf"(?P<before>{_CURRENCY})?\s*(?P<number>[+-]?\d[\d.,'\u2019\s]*|[+-]?[.,]\d+)\s*(?P<after>{_CURRENCY})?"
 )
 _NO_DECIMALS: Final = re.compile(r"[.,]\s?[-–—]+")
 """As in "9,-"."""
@@ -42,10 +58,14 @@ class Price:
     currency: str
 
 
-def with_numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
+def with_numbers(fields: Mapping[str, Any], decimal_mark: str = "") -> dict[str, Any]:
     """Return fields in which text that stands where a number belongs has become one; its currency is kept beside it.
 
     Text that holds no number stays, for the product's check to name it.
+
+    Args:
+        fields: A product's.
+        decimal_mark: What stands before decimals in this feed; empty where only the number itself tells.
 
     Raises:
         InvalidRequestError: A number may mean two.
@@ -55,7 +75,7 @@ def with_numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
         value = read.get(name)
         if not isinstance(value, str):
             continue
-        price = read_price(value, name)
+        price = read_price(value, name, decimal_mark)
         if price is None:
             continue
         read[name] = price.amount
@@ -64,12 +84,13 @@ def with_numbers(fields: Mapping[str, Any]) -> dict[str, Any]:
     return read
 
 
-def read_price(text: str, name: str) -> Price | None:
+def read_price(text: str, name: str, decimal_mark: str = "") -> Price | None:
     """Read a number with or without a currency; None where `text` holds none.
 
     Args:
         text: What stands in the feed.
         name: The field, for the error.
+        decimal_mark: What stands before decimals in this feed; empty where only the number itself tells.
 
     Raises:
         InvalidRequestError: It may mean two numbers.
@@ -77,16 +98,20 @@ def read_price(text: str, name: str) -> Price | None:
     found = _PRICE.fullmatch(_NO_DECIMALS.sub("", text).strip())
     if found is None or (found["before"] and found["after"]):
         return None
-    currency = found["before"] or found["after"] or ""
-    number = _decimal(_SPACES.sub("", found["number"]), text, name)
+    currency = _SIGNS.get(sign := found["before"] or found["after"] or "", sign)
+    if len(currency) == 3 and currency.isascii() and currency.isalpha():
+        currency = currency.upper()
+        if not _CODES.fullmatch(currency):
+            return None
+    number = _decimal(_SPACES.sub("", found["number"]), text, name, decimal_mark)
     if number is None:
         return None
     whole = number.removeprefix("+")
     amount = float(whole) if "." in whole else int(whole)
-    return Price(amount=amount, currency=_SIGNS.get(currency, currency))
+    return Price(amount=amount, currency=currency)
 
 
-def _decimal(number: str, text: str, name: str) -> str | None:
+def _decimal(number: str, text: str, name: str, decimal_mark: str) -> str | None:
     """Return the number with a point for its decimals and no other mark; None where its marks make no sense."""
     marks = [character for character in number if character in ".,"]
     if len(set(marks)) == 2:
@@ -99,11 +124,36 @@ def _decimal(number: str, text: str, name: str) -> str | None:
     if len(marks) > 1:
         return number.replace(marks[0], "") if _GROUPS.fullmatch(number) else None
     if marks and re.fullmatch(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", number):
+        if decimal_mark:
+            return number.replace(",", ".") if marks[0] == decimal_mark else number.replace(marks[0], "")
         thousands = number.replace(marks[0], "")
         decimals = number.replace(",", ".").rstrip("0").rstrip(".")
         raise InvalidRequestError(
             f"{name} `{text.strip():.40}` may be {thousands} or {decimals}; write {thousands}, or the decimals as "
-            f"two digits"
+            f"two digits, or give --locale, such as de_DE or en_US"
         )
     plain = number.replace(",", ".")
     return plain if _PLAIN.fullmatch(plain) and any(map(str.isdigit, plain)) and not plain.endswith(".") else None
+
+
+def locale_decimal_mark(locale: str) -> str:
+    """Return what stands before decimals in a country, as `de_DE`, or where a language is spoken, as `en`.
+
+    Raises:
+        InvalidRequestError: There is no such locale.
+        ConfigError: The library that knows them is not installed.
+    """
+    try:
+        from babel import Locale, UnknownLocaleError
+        from babel.numbers import get_decimal_symbol
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            '--locale needs babel; install it with `pip install "product-match[sources]"`, or write prices with two '
+            "decimals"
+        ) from error
+    try:
+        return str(get_decimal_symbol(Locale.parse(locale.replace("-", "_"))))
+    except (UnknownLocaleError, ValueError) as error:
+        raise InvalidRequestError(
+            f"locale `{locale}`: there is no such locale; write one such as de_DE or en_US"
+        ) from error

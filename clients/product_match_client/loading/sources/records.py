@@ -21,6 +21,7 @@ class Record:
         raw: What came, for the rejects file; the fields unless given.
         mapping: How its fields were named when it was rejected: the source's names of product fields.
         image_separator: What stood between several photos in one text then.
+        decimal_mark: What stood before decimals then, where that was said.
     """
 
     source: str
@@ -31,6 +32,7 @@ class Record:
     raw: object = None
     mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)
     image_separator: str = ""
+    decimal_mark: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +44,11 @@ class Source:
         records: Starts reading; memory does not grow with the source.
         count: How many records there are, or None where counting would mean to read it all.
         left_out: Says what of it is not taken, in a sentence; empty where all is.
+        read_as: The encoding that it was taken to be in, where that is a guess.
     """
 
     name: str
     records: Callable[[], Iterator[Record]]
     count: Callable[[], int | None] = lambda: None
     left_out: Callable[[], str] = lambda: ""
+    read_as: str = ""

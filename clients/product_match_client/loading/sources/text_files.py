@@ -23,7 +23,7 @@ MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 REJECT_KEYS: Final = frozenset({"source", "line", "reason", "directory", "record"})
 """Keys of a line of a rejects file; such a line stands for the record inside."""
 
-REJECT_OPTIONS: Final = frozenset({"map", "image_separator"})
+REJECT_OPTIONS: Final = frozenset({"map", "image_separator", "decimal_mark"})
 """Keys that it has, too, where the load was told how to read the record."""
 
 _CHUNK: Final = 1 << 16
@@ -52,11 +52,15 @@ def _json_line(data: bytes, source: str, line: int, directory: Path) -> Record:
     if constants:
         # Kept as text: what came is not JSON, and a rejects file is.
         text = data.decode("utf-8", "backslashreplace").rstrip("\r\n")
-        reason = f"{_named(value)}{constants[0]} is not JSON; give a number, or leave the field out"
+        reason = _constant_reason(value, constants)
         return Record(source=source, line=line, directory=directory, reason=reason, raw=text)
     if isinstance(value, dict) and value.keys() - REJECT_OPTIONS == REJECT_KEYS:
         return _rejected(value)
     return record_of(value, source, line, directory)
+
+
+def _constant_reason(value: object, constants: list[str]) -> str:
+    return f"{_named(value)}{constants[0]} is not JSON; give a number, or leave the field out"
 
 
 def _named(value: object) -> str:
@@ -72,7 +76,12 @@ def _rejected(entry: dict[str, Any]) -> Record:
         record = record_of(value, source, line, directory)
     given = entry.get("map")
     mapping = given if isinstance(given, dict) and all(isinstance(names, list) for names in given.values()) else {}
-    return dataclasses.replace(record, mapping=mapping, image_separator=str(entry.get("image_separator", "")))
+    return dataclasses.replace(
+        record,
+        mapping=mapping,
+        image_separator=str(entry.get("image_separator", "")),
+        decimal_mark=str(entry.get("decimal_mark", "")),
+    )
 
 
 def record_of(value: object, source: str, line: int, directory: Path) -> Record:
@@ -150,7 +159,7 @@ def json_array(file: BinaryIO, source: str, directory: Path, inside: str = "") -
 
 def _elements_inside(text: io.TextIOWrapper, source: str, inside: str) -> Iterator[tuple[Any, str]]:
     try:
-        value = json.load(text)
+        value = json.load(text, parse_constant=float)
     except (ValueError, RecursionError) as error:
         raise InvalidRequestError(f"source {source}: not valid JSON ({error}); mend the file") from error
     for step in inside.split("."):
@@ -172,20 +181,37 @@ def _envelope_reason(value: object) -> str:
     """Return what to do where a value holds products and is none."""
     if not isinstance(value, dict) or "id" in value:
         return ""
-    lists = [name for name, held in value.items() if isinstance(held, list) and held and isinstance(held[0], dict)]
-    if len(lists) != 1:
+    lists = list(_lists_inside(value))
+    if not lists:
         return ""
-    return f"no product, but an object with a list in `{lists[0]}`; give --records {lists[0]}"
+    if len(lists) == 1:
+        return f"no product, but an object with a list in `{lists[0]}`; give --records {lists[0]}"
+    there = ", ".join(f"`{name}`" for name in lists)
+    return f"no product, but an object with lists in {there:.200}; give --records and the one with the products"
+
+
+def _lists_inside(value: dict[str, Any], way: str = "", depth: int = 4) -> Iterator[str]:
+    """Yield the ways to lists of objects, the ones nearest to the outside first."""
+    deeper: list[tuple[str, dict[str, Any]]] = []
+    for name, held in value.items():
+        if isinstance(held, list) and held and isinstance(held[0], dict):
+            yield f"{way}{name}"
+        elif isinstance(held, dict) and depth > 1:
+            deeper.append((f"{way}{name}.", held))
+    for further, inside in deeper:
+        yield from _lists_inside(inside, further, depth - 1)
 
 
 def _elements(text: io.TextIOWrapper) -> Iterator[tuple[Any, str]]:
     """Yield the elements of an array, or the one value there is; last, where that is so, why there are no more."""
-    decoder = json.JSONDecoder()
+    constants: list[str] = []
+    decoder = json.JSONDecoder(parse_constant=constants.append)
     buffer = text.read(_CHUNK).lstrip()
     single = not buffer.startswith("[")
     buffer = buffer if single else buffer[1:]
     while True:
         buffer = buffer.lstrip(" \t\r\n" if single else " \t\r\n,")
+        constants.clear()
         try:
             value, end = decoder.raw_decode(buffer)
         except (ValueError, RecursionError) as error:
@@ -197,7 +223,10 @@ def _elements(text: io.TextIOWrapper) -> Iterator[tuple[Any, str]]:
                 reason = f"not valid JSON ({error}), and what follows in the file cannot be read; mend the file"
                 yield buffer[:1000], reason
             return
-        yield value, ""
+        if constants:
+            yield buffer[:end], _constant_reason(value, constants)
+        else:
+            yield value, ""
         buffer = buffer[end:]
         if single:
             return
