@@ -210,7 +210,8 @@ def test_an_envelope_says_where_its_products_are(tmp_path):
     ]
     (hint,) = open_source(str(path)).records()
     assert hint.reason == (
-        "no product, but an object with lists in `rows`, `data.products`; give --records and the one with the products"
+        "no product, but an object with lists in `rows`, `data.products`; "
+        "give --records and the one with the products"
     )
 
 
