@@ -28,6 +28,9 @@ MOST_HELD: Final = 1.4
 """A product may say a word more often than one that is about it, and is not the better for it. With all of the words
 it has 1; more where it is what was asked for, or has the words as one whole value."""
 
+MOST_HELD_BESIDE_A_PHOTO: Final = 1.2
+"""The photo says what is looked for, and the words only how it is changed: "in green" are no bell peppers."""
+
 IDENTIFIED_SCORE: Final = 1.5
 """Above any score that words and similarity reach: who types an identifier means that product."""
 
@@ -58,7 +61,7 @@ def word_score(row: RowQuery, parts: Parts, floors: Mapping[str, float]) -> floa
     similarity = _similarity(parts, floors) if row.fusion != "words" else 0.0
     if row.words is None or row.fusion == "vector":
         return similarity
-    held = min(row.words.held(parts.words or 0.0), MOST_HELD)
+    held = min(row.words.held(parts.words or 0.0), MOST_HELD_BESIDE_A_PHOTO if row.is_composed else MOST_HELD)
     share = 1.0 if row.fusion == "words" else WORDS_SHARE * row.words.known
     return share * held + (1.0 - share) * similarity
 

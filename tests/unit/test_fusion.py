@@ -11,7 +11,7 @@ import pytest
 from product_match.contract.encoder import SimilarityScale
 from product_match.contract.options import FUSIONS
 from product_match.contract.vectors import SparseVector
-from product_match.retrieval.fusion import IDENTIFIED_SCORE, MOST_HELD, WORDS_SHARE, rank
+from product_match.retrieval.fusion import IDENTIFIED_SCORE, MOST_HELD, MOST_HELD_BESIDE_A_PHOTO, WORDS_SHARE, rank
 from product_match.retrieval.rows import IMAGE, TEXT, RowQuery
 from product_match.retrieval.searches import IDENTIFIERS, PHOTOS, TEXTS, WORDS, Found, Parts, gather, row_searches
 from product_match.vectors.vector_index import Hit, VectorPoint
@@ -165,7 +165,9 @@ def test_exact_words_count_on_the_side_of_the_words_where_a_photo_is_given_too()
     said, unsaid = ranked(row_query(BOTH, words=word_query(attainable=0.1)), products)
     assert said == (
         "said",
-        pytest.approx(0.5 + 0.5 * (WORDS_SHARE * MOST_HELD + (1 - WORDS_SHARE) * SAME_WORDS), abs=1e-5),
+        pytest.approx(
+            0.5 + 0.5 * (WORDS_SHARE * MOST_HELD_BESIDE_A_PHOTO + (1 - WORDS_SHARE) * SAME_WORDS), abs=1e-5
+        ),
     )
     assert unsaid == ("unsaid", pytest.approx(0.5 + 0.5 * (1 - WORDS_SHARE) * SAME_WORDS, abs=1e-5))
 
