@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: constraints-image help demo serve test test-serving format lint types pytest wheels clean
+.PHONY: constraints-image help demo serve test test-serving test-production format lint types pytest wheels clean
 
 help: ## What there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,13 @@ test-serving: $(VENV)/.dev-serving ## The same without the builder's tests, and 
 	$(BIN)/ruff check .
 	$(BIN)/mypy --package product_match --package product_match_client
 	$(BIN)/python -m pytest --ignore tests/export
+
+test-production: $(VENV)/.dev-serving ## What speaks to stores, on real ones: give PRODUCT_MATCH_TEST_QDRANT_URL and _MONGODB_URI
+	@test -n "$$PRODUCT_MATCH_TEST_QDRANT_URL" && test -n "$$PRODUCT_MATCH_TEST_MONGODB_URI" || { echo "give \
+	PRODUCT_MATCH_TEST_QDRANT_URL (host:port of gRPC; its key in PRODUCT_MATCH_TEST_QDRANT_API_KEY) and \
+	PRODUCT_MATCH_TEST_MONGODB_URI"; exit 1; }
+	$(BIN)/python -m pytest tests/production tests/unit/test_vectors_contract.py tests/unit/test_documents_store.py \
+		tests/unit/test_documents_writing.py tests/unit/test_index_applier.py tests/unit/test_index_verification.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -20,6 +20,7 @@ IN_FILE: Final = "_FILE"
 """Ends the name of a variable that says which file holds a secret, in place of the secret itself."""
 
 MOST_DAYS: Final = 3650
+MOST_SHARDS: Final = 1000
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _SWITCHES: Final = {"on": True, "off": False}
 
@@ -135,6 +136,19 @@ class ServingSettings:
         default=None,
         metadata=_is("Certificates (PEM) to believe the Qdrant server's by; the system's unless set.", _path),
     )
+    qdrant_shards: int = field(
+        default=0,
+        metadata=_is("Shards of a collection that is made; 0: the server's choice.", _whole_number),
+    )
+    qdrant_replicas: int = field(default=0, metadata=_is("Copies of each shard; 0: the server's.", _whole_number))
+    qdrant_write_copies: int = field(
+        default=0,
+        metadata=_is("Copies that have to take a write before it counts; 0: the server's.", _whole_number),
+    )
+    qdrant_quantised: bool = field(
+        default=False,
+        metadata=_is("`on` to keep vectors as INT8 in memory, originals on disk; `off` unless set.", _switch),
+    )
     collection: str = field(
         default="products", metadata=_is("Name of the collection in both stores; products unless set.", _text)
     )
@@ -224,6 +238,7 @@ class ServingSettings:
             raise ConfigError(
                 f"{PREFIX}STORE_TIMEOUT_S must be above 0 and at most 30 seconds, got {self.store_timeout_s}"
             )
+        self._check_collections()
         if not 0 <= self.encoder_threads <= 256:
             raise ConfigError(f"{PREFIX}ENCODER_THREADS must be 0 to 256, got {self.encoder_threads}")
         for name, value in (("FEEDBACK_DAYS", self.feedback_days), ("EVENT_DAYS", self.event_days)):
@@ -240,6 +255,20 @@ class ServingSettings:
             raise ConfigError(f"{PREFIX}TRACE_EVERY must be 1 (every request) or more, got {self.trace_every}")
         if self.metrics_address and not _is_address(self.metrics_address):
             raise ConfigError(f"{PREFIX}METRICS_ADDRESS must be host:port, got `{self.metrics_address}`")
+
+    def _check_collections(self) -> None:
+        for name, number in (
+            ("SHARDS", self.qdrant_shards),
+            ("REPLICAS", self.qdrant_replicas),
+            ("WRITE_COPIES", self.qdrant_write_copies),
+        ):
+            if not 0 <= number <= MOST_SHARDS:
+                raise ConfigError(f"{PREFIX}QDRANT_{name} must be 0 to {MOST_SHARDS}, got {number}")
+        if self.qdrant_write_copies > max(self.qdrant_replicas, 1):
+            raise ConfigError(
+                f"{PREFIX}QDRANT_WRITE_COPIES is {self.qdrant_write_copies} and {PREFIX}QDRANT_REPLICAS "
+                f"{self.qdrant_replicas}: no write could ever count; ask for no more copies than there are"
+            )
 
     @property
     def document_collection(self) -> str:

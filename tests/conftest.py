@@ -13,6 +13,7 @@ import pytest
 from product_match.settings import Secret, ServingSettings
 from tests.fakes.document_server import DocumentServer
 from tests.fakes.encoders import encoder_spec
+from tests.fakes.real_stores import real_documents
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,6 +27,10 @@ def interrupts():
 @pytest.fixture(scope="session")
 def document_server(tmp_path_factory):
     """One document store for all tests, each with its own collection; tests that kill a store start their own."""
+    real = real_documents()
+    if real is not None:
+        yield real
+        return
     with DocumentServer(tmp_path_factory.mktemp("document_store")) as server:
         yield server
 

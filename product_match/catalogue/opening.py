@@ -273,13 +273,19 @@ def _share_server(
     from product_match.index.server_owner import ServerOwner
     from product_match.index.server_replacement import LeftoverSweep, ServerReplacement
     from product_match.vectors.server_channel import QdrantChannel
-    from product_match.vectors.server_collections import ServerCollections
+    from product_match.vectors.server_collections import CollectionLayout, ServerCollections
     from product_match.vectors.server_index import ServerIndex
 
     channel = QdrantChannel(settings.qdrant_url, settings.qdrant_api_key.value, settings.qdrant_ca_file)
     opened.callback(channel.close)
     points = PointMaker(WordsRecipe())
-    collections = ServerCollections(channel, settings.collection, encoder, points.recipe.to_json())
+    layout = CollectionLayout(
+        shards=settings.qdrant_shards,
+        replicas=settings.qdrant_replicas,
+        write_copies=settings.qdrant_write_copies,
+        quantised=settings.qdrant_quantised,
+    )
+    collections = ServerCollections(channel, settings.collection, encoder, points.recipe.to_json(), layout)
     collections.prepare()
     index = ServerIndex(
         channel,

@@ -12,6 +12,7 @@ import math
 import re
 import time
 import uuid
+from dataclasses import dataclass
 from typing import Any, Final
 
 from qdrant_client import grpc as qdrant
@@ -34,11 +35,49 @@ _RECHECK_S: Final = 5.0
 _TYPES: Final = {FieldType.KEYWORD: qdrant.FieldTypeKeyword, FieldType.NUMBER: qdrant.FieldTypeFloat}
 
 
+@dataclass(frozen=True, kw_only=True)
+class CollectionLayout:
+    """How a collection that is made lies in the server or cluster; 0 leaves a number to it.
+
+    Attributes:
+        shards: Parts that the points are spread over.
+        replicas: Copies of each.
+        write_copies: Copies that have to take a write before it counts.
+        quantised: True to search INT8 in memory, with the originals on disk.
+    """
+
+    shards: int = 0
+    replicas: int = 0
+    write_copies: int = 0
+    quantised: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of CreateCollection that differ from the server's own choice."""
+        numbers = {
+            "shard_number": self.shards,
+            "replication_factor": self.replicas,
+            "write_consistency_factor": self.write_copies,
+        }
+        chosen: dict[str, Any] = {name: number for name, number in numbers.items() if number}
+        if self.quantised:
+            scalar = qdrant.ScalarQuantization(type=qdrant.QuantizationType.Int8, quantile=0.99, always_ram=True)
+            chosen["quantization_config"] = qdrant.QuantizationConfig(scalar=scalar)
+        return chosen
+
+
 class ServerCollections:
     """The collections of one encoder under one name."""
 
-    def __init__(self, channel: QdrantChannel, name: str, encoder: EncoderSpec, recipe: str) -> None:
-        """Manage the collections called `name` for `encoder`, their words made by `recipe`."""
+    def __init__(
+        self,
+        channel: QdrantChannel,
+        name: str,
+        encoder: EncoderSpec,
+        recipe: str,
+        layout: CollectionLayout = CollectionLayout(),
+    ) -> None:
+        """Manage the collections called `name` for `encoder`, words made by `recipe`, laid out by `layout`."""
+        self._layout = layout
         self._recipe = recipe
         self._words_since = -math.inf
         self._words_held = False
@@ -115,6 +154,7 @@ class ServerCollections:
                 size=self._encoder.embedding_dim,
                 distance=qdrant.Distance.Dot,
                 multivector_config=_BEST_OF_SEVERAL if name == MORE_IMAGES_VECTOR else None,
+                on_disk=True if self._layout.quantised else None,
             )
             for name in ENGINE_VECTOR_NAMES
         }
@@ -124,6 +164,7 @@ class ServerCollections:
             sparse_vectors_config=qdrant.SparseVectorConfig(
                 map={WORDS_VECTOR: qdrant.SparseVectorParams(modifier=qdrant.Modifier.Idf)}
             ),
+            **self._layout.fields(),
             strict_mode_config=qdrant.StrictModeConfig(enabled=True, unindexed_filtering_retrieve=False),
             metadata={
                 _ENCODER_KEY: qdrant.Value(string_value=self._encoder.identity),

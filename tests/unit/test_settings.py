@@ -46,6 +46,11 @@ def test_a_server_needs_no_directory():
         ({"MONGODB_URI": ""}, "PRODUCT_MATCH_MONGODB_URI is not set"),
         ({"MONGO": "x"}, "PRODUCT_MATCH_MONGO is not a setting; known are COLLECTION"),
         ({"MONGODB_URI": "${MONGODB_URI}"}, "PRODUCT_MATCH_MONGODB_URI still holds the placeholder ${MONGODB_URI}"),
+        ({"QDRANT_SHARDS": "-1"}, "PRODUCT_MATCH_QDRANT_SHARDS must be 0 to 1000, got -1"),
+        (
+            {"QDRANT_REPLICAS": "2", "QDRANT_WRITE_COPIES": "3"},
+            "no write could ever count; ask for no more copies than there are",
+        ),
         ({"VECTOR_INDEX": "faiss"}, "must be `edge` or `server`, got `faiss`"),
         ({"INDEX_DIRECTORY": None}, "needs PRODUCT_MATCH_INDEX_DIRECTORY and PRODUCT_MATCH_OWNER_SOCKET; set both"),
         ({"VECTOR_INDEX": "server"}, "needs PRODUCT_MATCH_QDRANT_URL as host:port; set it"),

@@ -11,22 +11,20 @@ import pytest
 from product_match.contract.errors import ProductMatchError
 from product_match.contract.filters import read_filter
 from product_match.vectors.edge_index import EdgeIndex
-from product_match.vectors.server_channel import QdrantChannel
 from product_match.vectors.server_collections import ServerCollections
 from product_match.vectors.server_index import ServerIndex
 from product_match.vectors.swappable_index import SwappableIndex
 from product_match.vectors.vector_index import Hit, Revision, VectorPoint, VectorQuery, revisions
 from tests.fakes.catalogues import DIMENSION, RECIPE, unit_vector
 from tests.fakes.encoders import encoder_spec
-from tests.fakes.qdrant_server import FakeQdrant
+from tests.fakes.real_stores import qdrant_server
 
 
 @pytest.fixture(params=["edge", "swappable", "server"])
 def index(request, memory_path):
     if request.param == "server":
-        with FakeQdrant() as server:
-            channel = QdrantChannel(server.address)
-            collections = ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json())
+        with qdrant_server() as server, server.channel() as channel:
+            collections = ServerCollections(channel, server.collection, encoder_spec(), RECIPE.to_json())
             collections.prepare()
             opened = ServerIndex(channel, collections.alias, timeout_s=5.0)
             yield opened

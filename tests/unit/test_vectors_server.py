@@ -15,7 +15,7 @@ from qdrant_client import grpc as qdrant
 from product_match.contract.errors import ConfigError, ProductMatchError, UnavailableError
 from product_match.vectors import server_index
 from product_match.vectors.server_channel import QdrantChannel
-from product_match.vectors.server_collections import ServerCollections
+from product_match.vectors.server_collections import CollectionLayout, ServerCollections
 from product_match.vectors.server_index import ServerIndex, dense_vector
 from product_match.vectors.vector_index import VectorPoint, VectorQuery
 from tests.fakes.catalogues import RECIPE, points, unit_vector
@@ -121,6 +121,23 @@ def test_a_collection_that_the_server_refuses_to_make_is_an_error(server, channe
         ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json()).prepare()
     assert server.calls == ["ListAliases", "CollectionExists", "Create", "CollectionExists"]
     assert (server.collections, server.aliases) == ({}, {})
+
+
+def test_a_collection_lies_as_the_server_likes_unless_the_settings_say_how(server, channel):
+    for layout in (CollectionLayout(), CollectionLayout(shards=6, replicas=3, write_copies=2, quantised=True)):
+        collections = ServerCollections(channel, "products", encoder_spec(), RECIPE.to_json(), layout)
+        name = collections.fresh()
+        collections.create(name)
+        made = server.collections[name].config
+        assert (made.shard_number, made.replication_factor, made.write_consistency_factor) == (
+            layout.shards,
+            layout.replicas,
+            layout.write_copies,
+        )
+        assert made.HasField("shard_number") is bool(layout.shards)
+        assert made.HasField("quantization_config") is layout.quantised
+        vectors = made.vectors_config.params_map.map
+        assert all(vector.on_disk is layout.quantised for vector in vectors.values())
 
 
 def test_the_alias_is_switched_to_a_fresh_collection(server, channel, index):
