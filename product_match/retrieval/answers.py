@@ -11,13 +11,25 @@ from typing import Any, Protocol
 import orjson
 
 from product_match.index.product_cache import StoredProduct
-from product_match.retrieval.confidence import Assessment
 from product_match.retrieval.rows import RowQuery
 from product_match.retrieval.searches import Parts
 from product_match.telemetry.stages import note_stage
+from product_match.words.evidence import WordEvidence
 
 _DIGITS = 6
 _FEW_DIGITS = 4
+
+
+class Thought(Protocol):
+    """What is thought of a match, as `confidence.Assessment` has it."""
+
+    @property
+    def confidence(self) -> float:
+        """The probability that a person would accept it."""
+
+    @property
+    def words(self) -> WordEvidence | None:
+        """What it has of the query's words."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,7 @@ class Match:
 
     product: StoredProduct
     score: float
-    assessment: Assessment
+    assessment: Thought
     parts: Parts
     variants: tuple[Match, ...] = ()
     duplicates: tuple[str, ...] = ()

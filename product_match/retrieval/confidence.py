@@ -17,6 +17,7 @@ import orjson
 
 from product_match.contract.encoder import SimilarityScales
 from product_match.contract.metrics import OUTCOMES
+from product_match.retrieval.answers import Thought
 from product_match.retrieval.rows import IMAGE, LIKE, TEXT, WEAK_FROM, RowQuery
 from product_match.retrieval.searches import Parts
 from product_match.statistics.catalogue import CatalogueStatistics
@@ -133,7 +134,7 @@ def word_features(evidence: WordEvidence, similarity: float, leads: bool) -> tup
     )
 
 
-def outcome_of(assessments: Sequence[Assessment]) -> str:
+def outcome_of(assessments: Sequence[Thought]) -> str:
     """Return what an answer is, from what is thought of its matches, best first; filters aside."""
     leading = assessments[:LEADING]
     best = max((assessment.confidence for assessment in leading), default=0.0)

@@ -30,7 +30,7 @@ SIDE_WEIGHT: Final = 0.5
 Vector = NDArray[np.float32]
 
 
-WORDS_LEVELS: Final = ((50, 45), (250, 220), (1250, 1101))
+WORDS_LEVELS: Final = ((50, 45), (120, 100), (300, 260), (1250, 1101))
 """Hits of each search, and the ranks that they are good for: a product that is good by one search may be far down by
 another."""
 
@@ -130,8 +130,12 @@ class RowQuery:
         """Products to rank."""
         if self.shape is None:
             return self.page_limit
-        pool = COMPOSED_POOL if self.is_composed else POOL
-        return pool if self.shape.reorders else max(pool, self.page_limit)
+        return self.pool if self.shape.reorders else max(self.pool, self.page_limit)
+
+    @property
+    def pool(self) -> int:
+        """Ranks that are looked at to shape the answer."""
+        return COMPOSED_POOL if self.is_composed else POOL
 
     @property
     def least_confidence(self) -> float:

@@ -21,7 +21,7 @@ from product_match.retrieval.composition import HeldVectors
 from product_match.retrieval.grouping import at_most, collapsed, diversified, grouped
 from product_match.retrieval.rows import RowQuery
 from product_match.retrieval.shape import Shape
-from product_match.retrieval.walking import Walk
+from product_match.retrieval.walking import Walk, confident_set
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,16 @@ def shaped(
     shape, matches = row.shape, list(walked.matches)
     if shape is None:
         return Shaped(matches, None)
-    confident = [match for match in matches if match.assessment.confidence >= row.least_confidence]
+    confident = confident_set(row, matches[: row.pool]) if shape.facets or shape.sort else []
     facets = facet_counts(shape.facets, [match.fields for match in confident]) if shape.facets else None
     if shape.reorders:
-        matches = [match.noted(ranked=place) for place, match in enumerate(matches, start=1)]
+        places = {match.product.product_id: place for place, match in enumerate(matches, start=1)}
+        matches = [
+            match.noted(ranked=places[match.product.product_id]) for match in (confident if shape.sort else matches)
+        ]
         if shape.boosts:
             matches = boosted(matches, shape.boosts)
         if shape.sort:
-            matches = [match for match in matches if match.assessment.confidence >= row.least_confidence]
             matches = [matches[place] for place in sort_order(shape.sort, [match.fields for match in matches])]
         if shape.collapse is not None:
             matches = collapsed(matches, _points(matches), held, shape.collapse)

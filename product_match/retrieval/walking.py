@@ -1,91 +1,66 @@
-"""Walks down the ranks of rows: reads their products and assesses them, as far as an answer needs.
+"""Walks down the ranks of rows and reads their products, as far as an answer needs.
 
-A plain answer needs the ranks of its page. A shaped one needs its pool, which ends where nothing fits any more: its
-ranks are read in two parts, of which most rows need the first alone.
+A plain answer needs the ranks of its page. A shaped one needs its pool, of which what is thought of a product is only
+found out where somebody asks: most of them are not shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Final
 
 from product_match.index.product_cache import StoredProduct
 from product_match.retrieval.answers import Match
-from product_match.retrieval.confidence import Assessment
+from product_match.retrieval.confidence import LEADING, Assessment
 from product_match.retrieval.paging import RankedRow
 from product_match.retrieval.rows import RowQuery
+from product_match.words.evidence import WordEvidence
 
-LEAST_POOL: Final = 48
-"""Ranks that are looked at for a shaped answer, however little fits."""
+LEAST_LOOKED_AT: Final = 48
+"""Ranks that are looked at for a confident set, however little fits."""
 
 MISSES: Final = 24
-"""So many ranks in a row that a person would hardly accept, and nothing behind them is looked at."""
-
-_SPARE: Final = 6
-"""Products that may have been deleted since they were indexed."""
+"""So many ranks in a row that a person would hardly accept, and a confident set has ended."""
 
 Assess = Callable[[RankedRow, str, StoredProduct, bool], Assessment]
 """Says what is thought of a row's product, by its point id; and whether it is the first."""
 
 
-@dataclass
+class LaterAssessment:
+    """What is thought of one match, found out when it is asked for."""
+
+    def __init__(self, assess: Callable[[], Assessment]) -> None:
+        """Ask `assess`, once."""
+        self._assess = assess
+
+    @cached_property
+    def _found(self) -> Assessment:
+        return self._assess()
+
+    @property
+    def confidence(self) -> float:
+        """As that of an assessment."""
+        return self._found.confidence
+
+    @property
+    def words(self) -> WordEvidence | None:
+        """As those of an assessment."""
+        return self._found.words
+
+
+@dataclass(frozen=True)
 class Walk:
-    """How far a row's ranks have been walked.
+    """A row, and what was found for it.
 
     Attributes:
-        ranked: The row and its ranks.
+        row: The query.
         matches: Those that are there, as they are ranked.
-        confident: How many of them are confident enough.
     """
 
-    ranked: RankedRow
-    matches: list[Match] = field(default_factory=list)
-    confident: int = 0
-    _read: int = 0
-    _misses: int = 0
-
-    @property
-    def row(self) -> RowQuery:
-        """The query."""
-        return self.ranked.row
-
-    @property
-    def _page_end(self) -> int:
-        return self.row.offset + self.row.top_k
-
-    @property
-    def ended(self) -> bool:
-        """Whether the answer needs nothing that stands behind."""
-        if self._read >= len(self.ranked.ranking):
-            return True
-        if self.row.shape is None:
-            return len(self.matches) >= self._page_end
-        pool_ended = self._misses >= MISSES and len(self.matches) >= LEAST_POOL
-        return pool_ended and (self.row.shape.reorders or len(self.matches) >= self._page_end)
-
-    def next_ids(self) -> list[str]:
-        """Return the point ids of the part that is to be read next."""
-        if self.ended:
-            return []
-        first = self.row.shape is not None and not self._read
-        end = max(LEAST_POOL + _SPARE, self.row.page_limit) if first else None
-        return [id_ for id_, _ in self.ranked.ranking[self._read : end]]
-
-    def take(self, ids: Sequence[str], held: Mapping[str, StoredProduct], assess: Assess) -> None:
-        """Take a part that was read, as far as the answer needs it."""
-        for id_, score in self.ranked.ranking[self._read : self._read + len(ids)]:
-            if self.ended:
-                return
-            self._read += 1
-            product = held.get(id_)
-            if product is None:
-                continue
-            assessed = assess(self.ranked, id_, product, not self.matches)
-            self.matches.append(Match(product, score, assessed, self.ranked.parts[id_]))
-            fits = assessed.confidence >= self.row.least_confidence
-            self.confident += fits
-            self._misses = 0 if fits else self._misses + 1
+    row: RowQuery
+    matches: Sequence[Match]
 
 
 def walk(
@@ -93,10 +68,33 @@ def walk(
     fetch: Callable[[Sequence[str]], Mapping[str, StoredProduct]],
     assess: Assess,
 ) -> list[Walk]:
-    """Walk down the ranks of all rows, with one call for products, and a second where a row needs more."""
-    walks = [Walk(one) for one in ranked]
-    while parts := [(walked, ids) for walked in walks if (ids := walked.next_ids())]:
-        held = fetch([id_ for _, ids in parts for id_ in ids])
-        for walked, ids in parts:
-            walked.take(ids, held, assess)
-    return walks
+    """Walk down the ranks of all rows, with one call for products."""
+    held = fetch([id_ for one in ranked for id_, _ in one.ranking])
+    return [Walk(one.row, _matches(one, held, assess)) for one in ranked]
+
+
+def _matches(one: RankedRow, held: Mapping[str, StoredProduct], assess: Assess) -> list[Match]:
+    there = [(id_, score) for id_, score in one.ranking if id_ in held]
+    if one.row.shape is None:
+        there = there[: one.row.offset + one.row.top_k]
+    matches = []
+    for place, (id_, score) in enumerate(there):
+        thought = LaterAssessment(partial(assess, one, id_, held[id_], place == 0))
+        matches.append(Match(held[id_], score, thought, one.parts[id_]))
+        if one.row.shape is None and (place < LEADING or place >= one.row.offset):
+            # This one is needed; asked now, the time that it takes is told as that of this stage.
+            matches[-1].assessment.confidence  # noqa: B018
+    return matches
+
+
+def confident_set(row: RowQuery, matches: Sequence[Match]) -> list[Match]:
+    """Return the matches that are confident enough, down to where so many in a row are not."""
+    found, misses = [], 0
+    for number, match in enumerate(matches, start=1):
+        fits = match.assessment.confidence >= row.least_confidence
+        misses = 0 if fits else misses + 1
+        if fits:
+            found.append(match)
+        if misses >= MISSES and number >= LEAST_LOOKED_AT:
+            break
+    return found

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from product_match.contract.errors import InvalidRequestError
 from product_match.contract.products import point_id
 from product_match.retrieval.grouping import cosines
+from product_match.retrieval.rows import POOL
 from product_match.retrieval.shaping import MOST_VALUES, facet_counts
 from product_match.retrieval.walking import MISSES
 from tests.fakes.shops import BRANDS, COLOURS, KINDS, MemoryShop, ids, random_products, unit, words
@@ -20,7 +21,7 @@ TEXTS = st.tuples(st.sampled_from(("", *COLOURS)), st.sampled_from((*KINDS, "sof
 def confident(text, least=0.2, **parameters):
     """Read the ranks one by one, until so many in a row do not fit."""
     found, misses = [], 0
-    for match in SHOP.row(text, top_k=220, **parameters)["matches"]:
+    for match in SHOP.row(text, top_k=POOL, **parameters)["matches"]:
         fits = match["confidence"] >= least
         misses = 0 if fits else misses + 1
         found += [match["product"]] if fits else []
@@ -80,14 +81,24 @@ def test_a_sorted_page_past_the_end_says_how_many_fit():
         SHOP.row("navy dress", sort=("price",), offset=200)
 
 
-def test_products_are_read_with_two_calls_at_most():
+def test_products_are_read_with_one_call():
     shop = MemoryShop(random_products(300, seed=3), seed=3)
-    shop.row("navy dress")
-    shop.row("navy dress", facets=("brand",), min_confidence=0.999)
-    assert [len(ids) for ids in shop.fetches] == [12, 54]
-    shop.fetches.clear()
-    shop.row("navy dress", facets=("brand",), min_confidence=0.0)
-    assert [len(ids) for ids in shop.fetches] == [54, 220 - 54]
+    shop.ask(words("navy dress"), words("navy dress", facets=("brand",)), words("red hat", group_by=("brand",)))
+    assert len(shop.fetches) == 1
+
+
+def test_only_what_is_shown_or_counted_is_assessed(monkeypatch):
+    shop, assessed = MemoryShop(random_products(300, seed=3), seed=3), []
+    assess = shop.service._assessor.assess
+    monkeypatch.setattr(shop.service._assessor, "assess", lambda *a, **k: assessed.append(1) or assess(*a, **k))
+    shop.row("navy dress", at_most={"brand": 1}, top_k=2)
+    assert len(assessed) <= 5
+    assessed.clear()
+    shop.row("navy dress", top_k=5, offset=50)
+    assert len(assessed) == 3 + 5
+    assessed.clear()
+    shop.row("sofa", facets=("brand",))
+    assert len(assessed) == 48
 
 
 def test_facets_of_nothing_are_empty():
@@ -131,14 +142,8 @@ def test_a_sorted_answer_is_part_of_a_ranked_one():
 
 
 def pool(text):
-    """The ranks that are looked at: until so many in a row do not fit, and no fewer than 48."""
-    found, misses = [], 0
-    for match in SHOP.row(text, top_k=220)["matches"]:
-        misses = 0 if match["confidence"] >= 0.2 else misses + 1
-        found.append(match)
-        if misses >= MISSES and match["rank"] >= 48:
-            break
-    return found
+    """The ranks that are looked at."""
+    return SHOP.row(text, top_k=POOL)["matches"]
 
 
 def shaped(text, **parameters):
