@@ -22,6 +22,7 @@ from product_match_client.loading.sources.encodings import check_encoding
 from product_match_client.loading.sources.folders import Grouping
 from product_match_client.loading.sources.mapping import parse_mapping, with_mapped_names
 from product_match_client.loading.sources.opening import FORMATS, open_source
+from product_match_client.loading.sources.presets import PRESETS
 from product_match_client.loading.sources.prices import locale_decimal_mark
 
 DEFAULT_REJECTS = Path("rejects.jsonl")
@@ -44,7 +45,8 @@ def register(subparsers: Any) -> None:
         "sources",
         nargs="*",
         metavar="SOURCE",
-        help="JSONL, JSON, CSV or Parquet file, folder of images, text file of image URLs, "
+        help="JSONL, JSON, CSV, XML, Excel or Parquet file, gzip or zip of one, folder of images, text file of image "
+        "URLs, "
         "mongodb://host/database.collection, or `-` for standard input; a rejects file tries its records again",
     )
     parser.add_argument(
@@ -77,6 +79,12 @@ def register(subparsers: Any) -> None:
         default="",
         metavar="TEXT",
         help="what stands between several photos of a product in one field, such as a CSV cell",
+    )
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default="",
+        help="whose feed it is: its fields are named, its rows gathered to products, and HTML made text",
     )
     parser.add_argument(
         "--encoding",
@@ -171,7 +179,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
         return watch(arguments.watch, load, console, grouping=grouping)
     sources = [
-        open_source(name, arguments.format, grouping, arguments.records, arguments.encoding)
+        open_source(name, arguments.format, grouping, arguments.records, arguments.encoding, arguments.preset)
         for name in arguments.sources
     ]
     for source in sources:

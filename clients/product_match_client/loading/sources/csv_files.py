@@ -35,7 +35,7 @@ def csv_rows(file: BinaryIO, source: str, directory: Path) -> Iterator[Record]:
         if declared:
             head, before = text.readline(), 2
         separator = declared["separator"] if declared else max(",;\t|", key=head.count)
-        names = _column_names(next(csv.reader([head], delimiter=separator), []), source)
+        names = column_names(next(csv.reader([head], delimiter=separator), []), source)
         reader = csv.reader(text, delimiter=separator, strict=True)
         while True:
             line = reader.line_num + before + 1
@@ -51,7 +51,7 @@ def csv_rows(file: BinaryIO, source: str, directory: Path) -> Iterator[Record]:
                 yield _csv_row(names, cells, Record(source=source, line=line, directory=directory))
 
 
-def _column_names(cells: list[str], source: str) -> list[str]:
+def column_names(cells: list[str], source: str) -> list[str]:
     """Return the columns' names without spaces around them, and in small letters where a product has such a field."""
     names = [name.strip() for name in cells]
     names = [name.lower() if name.lower() in _PRODUCT_NAMES and name.lower() not in names else name for name in names]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from product_match.contract.errors import ConfigError, InvalidRequestError
+from product_match_client.loading.sources.archives import unpacked
 
 UTF_8: Final = "utf-8"
 _CHUNK: Final = 1 << 16
@@ -113,8 +114,8 @@ def _makes_words(sample: bytes, encoding: str) -> bool:
 
 
 def path_encoding(path: Path) -> str:
-    """Return how a file is written; see file_encoding."""
-    with path.open("rb") as file:
+    """Return how a file, or what is packed in it, is written; see file_encoding."""
+    with unpacked(path) as file:
         return file_encoding(file)
 
 

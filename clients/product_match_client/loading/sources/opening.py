@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from product_match.contract.errors import InvalidRequestError
-from product_match_client.loading.sources import csv_files, text_files
+from product_match_client.loading.sources import csv_files, text_files, xml_feeds
+from product_match_client.loading.sources.archives import inner_suffix, unpacked
 from product_match_client.loading.sources.encodings import UTF_8, in_utf_8, path_encoding
 from product_match_client.loading.sources.folders import Grouping, folder_source
+from product_match_client.loading.sources.presets import with_preset
 from product_match_client.loading.sources.records import Record, Source
-from product_match_client.loading.sources.tables import mongodb_source, parquet_source
+from product_match_client.loading.sources.tables import excel_source, mongodb_source, parquet_source
 
 STANDARD_INPUT: Final = "-"
 Reader = Callable[[BinaryIO, str, Path], Iterator[Record]]
@@ -23,8 +26,9 @@ READERS: Final[Mapping[str, Reader]] = {
     "json": text_files.json_array,
     "csv": csv_files.csv_rows,
     "urls": text_files.url_lines,
+    "xml": xml_feeds.xml_items,
 }
-FORMATS: Final = (*READERS, "parquet")
+FORMATS: Final = (*READERS, "parquet", "excel")
 
 _UNICODE: Final = frozenset({UTF_8, "utf-16"})
 
@@ -36,6 +40,10 @@ _SUFFIXES: Final[Mapping[str, str]] = {
     ".tsv": "csv",
     ".txt": "urls",
     ".parquet": "parquet",
+    ".xml": "xml",
+    ".rss": "xml",
+    ".atom": "xml",
+    ".xlsx": "excel",
 }
 
 
@@ -45,6 +53,7 @@ def open_source(
     grouping: Grouping = Grouping.FILE,
     inside: str = "",
     encoding: str = "",
+    preset: str = "",
 ) -> Source:
     """Return a source.
 
@@ -54,11 +63,21 @@ def open_source(
         grouping: Which images of a folder are photos of the same product.
         inside: Where in a JSON file the array of products is, as in `data.products`; empty where it is the file.
         encoding: How a text file is written; told by what is in it unless given.
+        preset: Whose feed it is, one of PRESETS; empty where its fields are a product's.
 
     Raises:
         InvalidRequestError: It is not there, or nothing says what it is.
         ConfigError: The library that it needs is not installed.
     """
+    source = _open_source(name, format_name, grouping, inside, encoding, preset)
+    if not preset:
+        return source
+    return dataclasses.replace(source, records=lambda: with_preset(source.records(), preset), count=lambda: None)
+
+
+def _open_source(
+    name: str, format_name: str | None, grouping: Grouping, inside: str, encoding: str, preset: str
+) -> Source:
     if name == STANDARD_INPUT:
         return _standard_input(format_name or "jsonl", encoding)
     if name.startswith(("mongodb://", "mongodb+srv://")):
@@ -68,26 +87,44 @@ def open_source(
         return folder_source(path, grouping)
     if not path.is_file():
         raise InvalidRequestError(f"source {name}: there is no such file or folder; give one that exists")
-    kind = format_name or _SUFFIXES.get(path.suffix.lower())
+    suffix = _suffix(path, name)
+    kind = format_name or ("csv" if preset and suffix == ".txt" else _SUFFIXES.get(suffix))
     if kind is None:
         raise InvalidRequestError(
             f"source {name}: the suffix does not say what it is; give --format, one of {', '.join(FORMATS)}"
         )
     if kind == "parquet":
         return parquet_source(path)
+    if kind == "excel":
+        return excel_source(path)
+    if kind == "xml" and not preset:
+        raise InvalidRequestError(
+            f"source {name}: a feed in XML names its fields in its own way; give --preset google"
+        )
     reader = READERS[kind]
     if inside:
         if kind != "json":
             raise InvalidRequestError(f"source {name}: --records is for JSON files, this is {kind}; leave it out")
         reader = partial(text_files.json_array, inside=inside)
-    counted = None if kind == "json" else partial(_lines_of_products, path, 1 if kind == "csv" else 0)
-    known = encoding or _told_encoding(path, name)
+    counted = (
+        None
+        if kind in ("json", "xml") or suffix != path.suffix.lower()
+        else partial(_lines_of_products, path, 1 if kind == "csv" else 0)
+    )
+    known = UTF_8 if kind == "xml" else encoding or _told_encoding(path, name)
     return Source(
         name=name,
         records=partial(_file_records, path, name, reader, known),
         count=counted or (lambda: None),
         read_as=known if not encoding and known not in _UNICODE else "",
     )
+
+
+def _suffix(path: Path, name: str) -> str:
+    try:
+        return inner_suffix(path)
+    except OSError as error:
+        raise InvalidRequestError(f"source {name} cannot be read ({error.strerror}); see its permissions") from error
 
 
 def _told_encoding(path: Path, name: str) -> str:
@@ -105,11 +142,10 @@ def _lines_of_products(path: Path, heading: int) -> int:
 
 def _file_records(path: Path, name: str, reader: Reader, encoding: str) -> Iterator[Record]:
     try:
-        file = path.open("rb")
+        with unpacked(path) as file:
+            yield from reader(in_utf_8(file, encoding), name, path.parent.resolve())
     except OSError as error:
         raise InvalidRequestError(f"source {name} cannot be read ({error.strerror}); see its permissions") from error
-    with file:
-        yield from reader(in_utf_8(file, encoding), name, path.parent.resolve())
 
 
 def _standard_input(format_name: str, encoding: str) -> Source:

@@ -34,6 +34,9 @@ _CODES: Final = re.compile(
 SALE_PRICE: Final = "sale_price"
 """The field that feeds put beside `price` while a product costs less."""
 
+VARIANTS: Final = "variants"
+"""The field that holds a product's variants, each with its own price."""
+
 _NUMBERS: Final = (*(field.name for field in FILTER_FIELDS if field.type is FieldType.NUMBER), SALE_PRICE)
 _CURRENCY: Final = (
     r"[A-Za-z]{3}|[A-Z]{0,3}[$\u00a2-\u00a5\u20a0-\u20c0\ufdfc\uff04\uffe0\uffe1\uffe5\uffe6\u0e3f]|z\u0142|kr\.?|K\u010d|Ft|Fr\.?|"
@@ -81,6 +84,9 @@ def with_numbers(fields: Mapping[str, Any], decimal_mark: str = "") -> dict[str,
         read[name] = price.amount
         if price.currency and not read.get(CURRENCY):
             read[CURRENCY] = price.currency
+    variants = read.get(VARIANTS)
+    if isinstance(variants, list):
+        read[VARIANTS] = [with_numbers(one, decimal_mark) if isinstance(one, dict) else one for one in variants]
     return read
 
 

@@ -1,15 +1,17 @@
-"""Sources that need a library of their own: Parquet files (pyarrow) and MongoDB collections (pymongo)."""
+"""Sources that need a library of their own: Parquet (pyarrow), Excel (openpyxl) and MongoDB collections (pymongo)."""
 
 from __future__ import annotations
 
 import datetime
 import decimal
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from product_match.contract.errors import ConfigError, InvalidRequestError, UnavailableError
+from product_match_client.loading.sources.csv_files import column_names
 from product_match_client.loading.sources.records import Record, Source
 
 ROWS_AT_A_TIME: Final = 256
@@ -43,6 +45,47 @@ def parquet_source(path: Path) -> Source:
                 yield Record(source=str(path), line=line, directory=path.parent, fields=fields, raw=fields)
 
     return Source(name=str(path), records=records, count=lambda: int(file.metadata.num_rows))
+
+
+def excel_source(path: Path) -> Source:
+    """Return the rows of the first sheet of an Excel file, under the names in its first row.
+
+    Raises:
+        ConfigError: openpyxl is not installed.
+        InvalidRequestError: It is not an Excel file.
+    """
+    try:
+        import openpyxl
+        from openpyxl.utils.exceptions import InvalidFileException
+    except ModuleNotFoundError as error:
+        raise _missing("Excel", "openpyxl") from error
+
+    def records() -> Iterator[Record]:
+        try:
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        except (OSError, KeyError, ValueError, InvalidFileException, zipfile.BadZipFile) as error:
+            raise InvalidRequestError(
+                f"{path} cannot be read as Excel ({error}); save it as .xlsx, or as CSV"
+            ) from error
+        with closing(book):
+            rows = book.worksheets[0].iter_rows(values_only=True)
+            names = column_names(["" if name is None else str(name) for name in next(rows, ())], str(path))
+            for line, cells in enumerate(rows, start=2):
+                given = zip(names, map(_cell, cells), strict=False)
+                fields = {name: value for name, value in given if name and value not in (None, "")}
+                if fields:
+                    yield Record(
+                        source=str(path), line=line, directory=path.parent.resolve(), fields=fields, raw=fields
+                    )
+
+    return Source(name=str(path), records=records)
+
+
+def _cell(value: object) -> Any:
+    """Return a cell's value; a whole number stays one where Excel made a fraction of it."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value.strip() if isinstance(value, str) else plain(value)
 
 
 def mongodb_source(uri: str) -> Source:
