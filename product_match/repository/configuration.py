@@ -41,7 +41,8 @@ def model_configuration(spec: ModelSpec, variables: Mapping[str, str] | None = N
 def engine_configuration(spec: ModelSpec, encoder: EncoderSpec, plan_file: str) -> str:
     """Return `config.pbtxt` of an encoder that runs as a TensorRT engine.
 
-    CUDA graphs are captured for stated batch sizes, as Triton would take only 1 and the largest on its own. The
+    CUDA graphs are captured for stated batch sizes, as Triton would take only 1 and the largest on its own, and each
+    serves the sizes down to the next smaller one, as a graph matches its own size alone without a lower bound. The
     response cache is left off: it takes tensors in CPU memory, and an engine's output lies on the GPU.
 
     Args:
@@ -60,7 +61,11 @@ def engine_configuration(spec: ModelSpec, encoder: EncoderSpec, plan_file: str) 
             "optimization": {
                 "cuda": {
                     "graphs": True,
-                    "graph_spec": [_graph(spec, size, length) for length in lengths for size in sizes],
+                    "graph_spec": [
+                        _graph(spec, size, least, length)
+                        for length in lengths
+                        for size, least in zip(sizes, [1, *(size + 1 for size in sizes)], strict=False)
+                    ],
                 }
             },
             "model_warmup": [_warm_up(spec, size, lengths[0]) for size in sizes],
@@ -68,9 +73,11 @@ def engine_configuration(spec: ModelSpec, encoder: EncoderSpec, plan_file: str) 
     )
 
 
-def _graph(spec: ModelSpec, batch_size: int, length: int) -> dict[str, Any]:
+def _graph(spec: ModelSpec, batch_size: int, least: int, length: int) -> dict[str, Any]:
+    # The lower bound needs shapes of its own, or Triton takes the upper ones for it and it never fits.
     shapes = {tensor.name: {"dim": _dims(tensor, length)} for tensor in spec.inputs}
-    return {"batch_size": batch_size, "input": shapes}
+    graph = {"batch_size": batch_size, "input": shapes}
+    return {**graph, "graph_lower_bound": {"batch_size": least, "input": shapes}} if least < batch_size else graph
 
 
 def _warm_up(spec: ModelSpec, batch_size: int, length: int) -> dict[str, Any]:

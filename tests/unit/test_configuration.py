@@ -101,6 +101,16 @@ def test_an_engine_captures_graphs_for_each_batch_size_and_bucket():
     shapes = {(spec["batch_size"], int(spec["input"]["input_ids"]["dim"][0])) for spec in specs}
     assert shapes == {(size, length) for size in (1, 2, 4, 8, 16, 32, 64) for length in (8, 16)}
     assert "response_cache" not in config
+    # Together the graphs of a bucket serve every size once.
+    served = [
+        size
+        for spec in specs
+        if int(spec["input"]["input_ids"]["dim"][0]) == 16
+        for size in range(spec.get("graph_lower_bound", spec)["batch_size"], spec["batch_size"] + 1)
+    ]
+    assert served == list(range(1, 65))
+    bounds = [spec["graph_lower_bound"]["input"] == spec["input"] for spec in specs if "graph_lower_bound" in spec]
+    assert bounds == [True] * 10
     assert [warm_up["batch_size"] for warm_up in config["model_warmup"]] == [1, 2, 4, 8, 16, 32, 64]
 
 

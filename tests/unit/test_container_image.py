@@ -274,3 +274,18 @@ def test_the_image_installs_nothing_without_a_digest_and_all_that_serving_needs(
     install = next(line for line in values(dockerfile, "RUN") if "--require-hashes" in line)
     assert install.count("pip install") == 3
     assert install.count("--no-deps") == 2
+
+
+def test_each_profile_has_a_directory_of_its_own_and_an_empty_one_is_told(compose, example, tmp_path):
+    sources = {
+        name: next(with_values(v, {}).split(":")[0] for v in compose["services"][name]["volumes"] if "ENCODER" in v)
+        for name in ("engines", "triton-cpu")
+    }
+    assert sources == {
+        "engines": example["GPU_ENCODER_DIRECTORY"],
+        "triton-cpu": example["ENCODER_DIRECTORY"],
+    }
+    (command,) = compose["services"]["engines"]["command"]
+    done = run_tool("/bin/bash", "-euo", "pipefail", "-c", command.replace("/source", str(tmp_path)))
+    assert done.returncode == 1
+    assert "make one with `ensemble-builder build --target tensorrt" in done.stderr
