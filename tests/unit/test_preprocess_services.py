@@ -63,7 +63,8 @@ def exploding(monkeypatch):
 def test_what_nobody_foresaw_in_one_photo_leaves_the_batch_alone(photo_server, exploding, caplog):
     good = [photo_request(photos.jpeg()) for _ in range(20)]
     responses = photo_server.execute([*good, photo_request(b"wrong"), photo_request(photos.jpeg(), b"wrong"), *good])
-    assert [message(response) for response in responses] == [""] * 20 + [INTERNAL, f"row 1: {INTERNAL}"] + [""] * 20
+    failed = [f"[internal] {INTERNAL}", f"[internal] row 1: {INTERNAL}"]
+    assert [message(response) for response in responses] == [""] * 20 + failed + [""] * 20
     assert responses[20].error().code() == pb_utils.TritonError.INTERNAL
     assert caplog.text.count("ZeroDivisionError: boom") == 2
 

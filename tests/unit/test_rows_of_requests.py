@@ -10,7 +10,7 @@ import pytest
 from product_match.contract.errors import InvalidRequestError, ProductMatchError
 from product_match.contract.models import IMAGE_BYTES, IMAGE_GIVEN, PRODUCT, QUERY_TEXT, TEXT_GIVEN
 from product_match.indexing import service as indexing
-from product_match.retrieval import service as retrieval
+from product_match.retrieval import plans
 from product_match.triton.batches import BatchRequest, bytes_column
 
 INTERNAL = "internal error; the server's log has the details"
@@ -63,7 +63,7 @@ def test_what_nobody_foresaw_of_a_query_is_its_own(monkeypatch, caplog, rows, wo
             raise ZeroDivisionError("boom")
         return row
 
-    monkeypatch.setattr(retrieval, "read_row", explode)
+    monkeypatch.setattr(plans, "read_row", explode)
     request = BatchRequest(tensors={"image_embeds": np.zeros((rows, 4), np.float32)})
-    assert str(retrieval._plan(request, None)) == words
+    assert str(plans.plan_of(request, None)) == words
     assert caplog.text.count("ZeroDivisionError: boom") == 1
