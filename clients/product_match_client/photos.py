@@ -99,8 +99,8 @@ def _reference(value: object, directory: Path) -> PhotoReference:
         raise InvalidRequestError(
             f"image must be a path, a URL, a data URL or bytes, got {type(value).__name__}; see the list of sources"
         )
-    if value[:8].lower().startswith(("http://", "https://")):
-        return PhotoReference(url=value)
+    if value.strip()[:8].lower().startswith(("http://", "https://")):
+        return PhotoReference(url=value.strip())
     if _is_inline(value):
         head, comma, data = value.partition(",")
         if not comma or not head.lower().endswith(";base64"):

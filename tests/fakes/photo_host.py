@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,12 +14,14 @@ class PhotoHost:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.raw: list[str] = []
         self.hosts: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.busy = 0
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path_qs)
+        self.raw.append(request.raw_path)
         self.hosts.append(request.host)
         self.headers.append(dict(request.headers))
         if request.path == "/busy" and self.busy > 0:
@@ -42,6 +45,10 @@ class PhotoHost:
             return web.Response(headers={"Content-Length": str(1 << 40)})
         if request.path == "/status":
             return web.Response(status=int(request.query["code"]))
+        if request.path == "/packed":
+            body = {"gzip": gzip.compress(b"photo"), "bomb": gzip.compress(bytes(30 << 20))}.get(request.query["as"])
+            coded = "gzip" if body or request.query["as"] == "broken" else request.query["as"]
+            return web.Response(body=body or b"photo", headers={"Content-Encoding": coded})
         return web.Response(body=b"" if request.path == "/empty" else b"photo")
 
 

@@ -229,3 +229,39 @@ def test_addresses_of_the_public_internet_are_public(address):
 )  # fmt: skip
 def test_all_other_addresses_are_not(address):
     assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "query", ["a=%2Fb%20c&sig=A%2bB~", "sig=a+b/c==&x=%E2%82%AC", "X-Amz-Date=1&X-Amz-Credential=k%2F2&q='(1)'"]
+)
+def test_a_url_is_sent_as_it_is_written(query):
+    data, host = fetch(f"  http://127.0.0.1:PORT/a%2Fb/c.jpg?{query} ")
+    assert (data, host.raw) == (b"photo", [f"/a%2Fb/c.jpg?{query}"])
+    data, host = fetch(f"http://127.0.0.1:PORT/to?where=/a.jpg?{query.replace('%', '%25').replace('&', '%26')}")
+    assert host.raw[1].startswith("/a.jpg?")
+
+
+def test_what_a_url_cannot_hold_is_quoted():
+    data, host = fetch("http://127.0.0.1:PORT/red shoe \u00fc.jpg")
+    assert (data, host.raw) == (b"photo", ["/red%20shoe%20%C3%BC.jpg"])
+
+
+def test_a_body_that_is_packed_is_unpacked_within_bounds():
+    assert fetch("http://127.0.0.1:PORT/packed?as=gzip")[0] == b"photo"
+    failed(fetch("http://127.0.0.1:PORT/packed?as=bomb"), InvalidRequestError, "more than 20,971,520 bytes")
+    failed(fetch("http://127.0.0.1:PORT/packed?as=br"), InvalidRequestError, "came packed as `br`, which was not")
+    failed(
+        fetch("http://127.0.0.1:PORT/packed?as=broken"), InvalidRequestError, "says it is gzip and cannot be unpack"
+    )
+
+
+def test_the_time_for_a_photo_includes_its_retries(monkeypatch):
+    monkeypatch.setattr(downloads, "backoff_s", lambda attempt, chance: 30.0)
+    settings = DownloadSettings(attempts=4, timeout_s=0.2)
+    outcome = fetch("http://127.0.0.1:PORT/status?code=503", settings=settings)
+    host = failed(outcome, UnavailableError, "/status?code=503 did not come within 0.2 s; try later")
+    assert len(host.asked) == 1
+
+
+def test_the_reason_names_the_url():
+    failed(fetch("http://10.1.2.3/x.jpg", allow=False), InvalidRequestError, "http://10.1.2.3/x.jpg: 10.1.2.3 is at")

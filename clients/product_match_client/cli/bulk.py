@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,7 +155,11 @@ class BulkLoad:
         started = time.monotonic()
         with rejects, Progress(self._console, label, total=total) as progress:
             listener = _Listener(progress, rejects, self._console, settled)
-            result = asyncio.run(self._load(records, listener))
+            try:
+                result = asyncio.run(self._load(records, listener))
+            except KeyboardInterrupt:
+                self._console.note(_interrupted(listener.counts, rejects))
+                raise
         seconds = time.monotonic() - started
         counts = {status: result.counts[status] for status in STATUSES}
         return Summary(
@@ -189,16 +194,24 @@ class BulkLoad:
             return await loader.load(records)
 
 
+def _interrupted(counts: Counter[str], rejects: Rejects) -> str:
+    done = ", ".join(f"{counts[status]:,} {status}" for status in STATUSES)
+    where = f"; what was rejected so far is in {rejects.place}" if rejects.place is not None and rejects.count else ""
+    return f"stopped after {counts.total():,} records: {done}{where}; the same command goes on from there"
+
+
 class _Listener:
     """Counts, writes rejects, and says once that the server is away, until it is back."""
 
     def __init__(self, progress: Progress, rejects: Rejects, console: Console, settled: Settled | None) -> None:
         self._progress, self._rejects, self._console, self._settled = progress, rejects, console, settled
         self._away = False
+        self.counts: Counter[str] = Counter()
 
     def settled(self, record: Record, status: str, reason: str) -> None:
         """One record is done."""
         self._away = False
+        self.counts[status] += 1
         rejected = status == REJECTED
         if rejected:
             self._rejects.add(record, reason)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import socket
+import zlib
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final
@@ -22,6 +24,11 @@ USER_AGENT: Final = "product-match"
 REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 BUSY_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CHUNK: Final = 1 << 16
+_AS_WRITTEN: Final = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
+"""What RFC 3986 lets a URL hold; what holds anything else, such as a space, is quoted."""
+
+_LAST_PORT: Final = 65_535
+_GZIP_OR_ZLIB: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +36,7 @@ class DownloadSettings:
     """Bounds of downloads.
 
     Attributes:
-        timeout_s: Longest time for one photo, redirects included.
+        timeout_s: Longest time for one photo, redirects and retries included.
         redirects: Most redirects that are followed.
         connections: Downloads at a time.
         connections_per_host: Downloads at a time from one host.
@@ -83,18 +90,23 @@ class PhotoDownloader:
             InvalidRequestError: The URL cannot be used, its host is not public, or what is there is no photo to take.
             UnavailableError: The host does not answer, or not in time.
         """
-        for attempt in range(1, self.settings.attempts):
-            try:
-                return await self._bounded(url)
-            except UnavailableError:
-                await asyncio.sleep(backoff_s(attempt, random.random()))
-        return await self._bounded(url)
-
-    async def _bounded(self, url: str) -> bytes:
+        url = url.strip()
         try:
-            return await asyncio.wait_for(self._follow(url), self.settings.timeout_s)
+            return await asyncio.wait_for(self._tried(url), self.settings.timeout_s)
         except asyncio.TimeoutError as error:
             raise UnavailableError(f"{url} did not come within {self.settings.timeout_s:g} s; try later") from error
+
+    async def _tried(self, url: str) -> bytes:
+        for attempt in range(1, self.settings.attempts):
+            try:
+                return await self._told(url)
+            except UnavailableError:
+                await asyncio.sleep(backoff_s(attempt, random.random()))
+        return await self._told(url)
+
+    async def _told(self, url: str) -> bytes:
+        try:
+            return await self._follow(url)
         except (aiohttp.ClientError, OSError) as error:
             raise UnavailableError(f"{url} cannot be fetched ({str(error) or type(error).__name__})") from error
 
@@ -114,7 +126,10 @@ class PhotoDownloader:
         if self._session is None:
             raise RuntimeError("the downloader is not open; use it with `async with`")
         # The resolver sees names only: an address written as a number has to be looked at here.
-        await self.addresses.lookup(url.host or "", url.port or 80)
+        try:
+            await self.addresses.lookup(url.host or "", url.port or 80)
+        except (InvalidRequestError, UnavailableError) as error:
+            raise type(error)(f"{url}: {error}") from error
         async with self._session.get(url, allow_redirects=False) as answer:
             if answer.status in REDIRECT_STATUSES:
                 return answer.headers.get("Location", str(url))
@@ -128,7 +143,12 @@ class PhotoDownloader:
 def _parsed(text: str, base: URL | None = None) -> URL:
     """Read a URL once, with the reader that the connection is made by: two readers could see two hosts."""
     try:
-        url = base.join(URL(text)) if base is not None else URL(text)
+        # As it is written where it can be: a signature is made over the query's own bytes.
+        url = URL(text, encoded=_AS_WRITTEN.fullmatch(text) is not None)
+        if base is not None:
+            url = base.join(url)
+        elif url.port is not None and url.port > _LAST_PORT:
+            raise ValueError(f"port {url.port} is above {_LAST_PORT}")
     except ValueError as error:
         raise InvalidRequestError(f"`{text}` is not a URL ({error}); correct it") from error
     if url.scheme not in ("http", "https") or not url.host:
@@ -149,7 +169,25 @@ async def _content(answer: aiohttp.ClientResponse, url: URL) -> bytes:
             raise InvalidRequestError(too_large)
     if not data:
         raise InvalidRequestError(f"{url} is empty; correct the address")
-    return bytes(data)
+    return _unpacked(bytes(data), answer.headers.get("Content-Encoding", "").strip().lower(), url, too_large)
+
+
+def _unpacked(data: bytes, encoding: str, url: URL, too_large: str) -> bytes:
+    """Return a body without the compression that some hosts put on all they send, never more than a photo's bytes."""
+    if encoding in ("", "identity"):
+        return data
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise InvalidRequestError(
+            f"{url} came packed as `{encoding:.40}`, which was not asked for; serve it as it is"
+        )
+    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | _GZIP_OR_ZLIB)
+    try:
+        photo = unpacking.decompress(data, limits.MAX_IMAGE_BYTES + 1)
+    except zlib.error as error:
+        raise InvalidRequestError(f"{url} says it is {encoding} and cannot be unpacked ({error}); mend it") from error
+    if len(photo) > limits.MAX_IMAGE_BYTES:
+        raise InvalidRequestError(too_large)
+    return photo
 
 
 class _CheckedResolver(AbstractResolver):

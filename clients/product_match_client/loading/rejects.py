@@ -46,6 +46,11 @@ class Rejects:
         self._place = Path(f"{path}" if append else f"{path}.partial")
         self._file: IO[str] | None = None
 
+    @property
+    def place(self) -> Path | None:
+        """The file that is written now, which is another until the load is over; None where nothing is kept."""
+        return None if self.path is None else self._place
+
     def __enter__(self) -> Rejects:
         """Nothing is written before the first reject."""
         return self
