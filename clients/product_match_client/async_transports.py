@@ -40,6 +40,7 @@ class AsyncHttpTransport:
         self._credentials = credentials
         self._tritonclient = aio
         self._broken = (OSError, asyncio.TimeoutError, aiohttp.ClientError)
+        self._unreadable = aiohttp.ClientResponseError
         self._made: Any = None
 
     @property
@@ -68,6 +69,8 @@ class AsyncHttpTransport:
             )
         except InferenceServerException as error:
             raise failures.from_server(error, self._endpoint.url) from error
+        except self._unreadable as error:
+            raise failures.another_protocol(self._endpoint.url) from error
         except self._broken as error:
             raise failures.unreachable(error, self._endpoint.url, self._timeout_s) from error
         return output_rows(result, request)

@@ -10,6 +10,7 @@ from typing import Final
 from tritonclient.utils import InferenceServerException
 
 from product_match.contract.errors import (
+    ConfigError,
     InvalidRequestError,
     NotFoundError,
     ProductMatchError,
@@ -71,6 +72,15 @@ def from_server(error: InferenceServerException, url: str) -> ProductMatchError:
     coded, message = from_wire_text(_ENSEMBLE_PREFIX.sub("", str(error.message() or "")).strip())
     found = coded or error_class(error.status())
     return found(message or f"the server at {url} failed with status {error.status()} and no message; see its log")
+
+
+def another_protocol(url: str) -> ConfigError:
+    """Return the project's error for an address that answers, and not in HTTP: asking it again is of no use."""
+    scheme, _, address = url.partition("://")
+    return ConfigError(
+        f"{url} answers in another protocol than HTTP; if that is the gRPC port, write "
+        f"{'grpcs' if scheme == 'https' else 'grpc'}://{address}, else give the HTTP port"
+    )
 
 
 def unreachable(error: Exception, url: str, timeout_s: float) -> UnavailableError:

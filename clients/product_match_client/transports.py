@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,10 @@ class Transport(Protocol):
         """Let go of connections."""
 
 
+_OF_THE_PARSER: Final = 2
+"""What the parser's own error holds, its words and its number; that of a connection which ended has only words."""
+
+
 class HttpTransport:
     """Triton's HTTP protocol. Not safe to share between threads: gevent's connections belong to one."""
 
@@ -44,7 +48,7 @@ class HttpTransport:
         self._url, self._timeout_s, self._headers = endpoint.url, timeout_s, credentials.headers
         self._tritonclient = http
         make_context = partial(gevent.ssl.create_default_context, cafile=credentials.root_certificates)
-        self._broken = (OSError, HTTPParseError)
+        self._broken, self._unreadable = (OSError, HTTPParseError), HTTPParseError
         self._client = http.InferenceServerClient(
             endpoint.address,
             connection_timeout=timeout_s,
@@ -65,6 +69,8 @@ class HttpTransport:
         except InferenceServerException as error:
             raise failures.from_server(error, self._url) from error
         except self._broken as error:
+            if isinstance(error, self._unreadable) and len(error.args) == _OF_THE_PARSER:
+                raise failures.another_protocol(self._url) from error
             raise failures.unreachable(error, self._url, self._timeout_s) from error
         return output_rows(result, request)
 

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
+
 import grpc
 import pytest
 from tritonclient.utils import InferenceServerException
 
 from product_match.contract.errors import (
+    ConfigError,
     InvalidRequestError,
     NotFoundError,
     ProductMatchError,
@@ -12,6 +17,8 @@ from product_match.contract.errors import (
     error_classes,
 )
 from product_match_client import failures
+from product_match_client.async_client import AsyncProductMatchClient
+from product_match_client.client import ProductMatchClient
 
 # What Triton's HTTP and gRPC front ends make of each code (http_server.cc, grpc_utils.cc).
 TRITON_CODES = {
@@ -90,3 +97,44 @@ def test_a_refused_connection_says_why_and_what_to_do():
     assert "no server answers at http://x:1 ([Errno 111] Connection refused)" in message
     assert "product-match serve" in message
     assert "(ConnectionResetError)" in str(failures.unreachable(ConnectionResetError(), "http://x:1", 1))
+
+
+def answering_in_another_protocol(use):
+    """Hand `use` the URL of something that greets as a gRPC server does: with a frame of HTTP/2."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+
+        def answer():
+            for _ in range(2):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(1 << 16)
+                    connection.sendall(b"\x00\x00\x18\x04\x00\x00\x00\x00\x00" + bytes(24))
+
+        threading.Thread(target=answer, daemon=True).start()
+        return use(f"http://127.0.0.1:{listening.getsockname()[1]}")
+
+
+def test_an_address_of_another_protocol_is_told_with_the_one_that_would_do():
+    def ask(url):
+        with ProductMatchClient(url, timeout_s=20.0) as client, pytest.raises(ConfigError) as plain:
+            client.get(["1"])
+
+        async def ask_async():
+            async with AsyncProductMatchClient(url, timeout_s=20.0) as client:
+                await client.hashes(["1"])
+
+        with pytest.raises(ConfigError) as asynchronous:
+            asyncio.run(ask_async())
+        assert (
+            str(plain.value)
+            == str(asynchronous.value)
+            == (
+                f"{url} answers in another protocol than HTTP; if that is the gRPC port, write "
+                f"{url.replace('http', 'grpc')}, else give the HTTP port"
+            )
+        )
+
+    answering_in_another_protocol(ask)
+    assert "grpcs://x:1, else" in str(failures.another_protocol("https://x:1"))

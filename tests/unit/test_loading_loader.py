@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from product_match.contract import limits
-from product_match.contract.errors import InvalidRequestError, NotFoundError, ProductMatchError, UnavailableError
+from product_match.contract.errors import (
+    ConfigError,
+    InvalidRequestError,
+    NotFoundError,
+    ProductMatchError,
+    UnavailableError,
+)
 from product_match_client.loading.loader import INTERNAL_ATTEMPTS, Loader, LoadSettings
 from product_match_client.loading.retrying import Patience
 from product_match_client.loading.sources.records import Record
@@ -429,3 +435,16 @@ def test_waiting_for_searches_is_passed_on():
 
     load(Waiting(), numbered(1), wait=True)
     assert seen == [True]
+
+
+@pytest.mark.parametrize("compare", [True, False])
+def test_what_is_no_such_server_ends_the_load_at_once(compare):
+    server = LoadingServer()
+
+    def refuse(*ids):
+        raise ConfigError("another protocol")
+
+    server.trouble = server.hash_trouble = refuse
+    with pytest.raises(ConfigError, match="another protocol"):
+        load(server, numbered(3), compare=compare, concurrency=1)
+    assert len(server.requests) <= 1

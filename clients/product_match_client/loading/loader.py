@@ -19,7 +19,13 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from product_match.contract import limits
-from product_match.contract.errors import InvalidRequestError, NotFoundError, ProductMatchError, UnavailableError
+from product_match.contract.errors import (
+    ConfigError,
+    InvalidRequestError,
+    NotFoundError,
+    ProductMatchError,
+    UnavailableError,
+)
 from product_match.contract.products import check_photos, content_hash
 from product_match_client.answers import Receipt
 from product_match_client.loading.feeding import feed
@@ -231,8 +237,8 @@ class Loader:
             return
         try:
             receipts = await self._ask(rows, ticket)
-        except NotFoundError:
-            raise  # the model itself is not there
+        except (NotFoundError, ConfigError):
+            raise  # the model itself is not there, or what answers is no such server
         except ProductMatchError as error:
             if self._patience.exhausted():
                 raise
@@ -266,6 +272,8 @@ class Loader:
                 if stuck and not self._patience.exhausted():
                     raise  # others are answered, so it is these rows
                 await self._wait_for_server(attempt, error)
+            except ConfigError:
+                raise
             except ProductMatchError as error:
                 self._window.succeeded()
                 self._patience.answered()
