@@ -21,6 +21,7 @@ from product_match.preprocessing.images import ImagePreprocessor
 from product_match.preprocessing.texts import TextPreprocessor, decode_text
 from product_match.triton.parameters import parse_parameters
 from tests.fakes.encoders import encoder_spec
+from tests.fuzzing.feeds import feeds, read_feed
 from tests.fuzzing.photos import photo_files
 
 DEMO = Path(__file__).parents[2] / "default_encoder" / "embedded"
@@ -186,4 +187,5 @@ KINDS: dict[str, Kind] = {
         st.one_of(_options.map(json.dumps), st.dictionaries(_texts, _json, max_size=2).map(json.dumps)),
         lambda: Plain(parse_parameters),
     ),
+    "feeds": Kind(feeds(), lambda: Plain(read_feed)),
 }

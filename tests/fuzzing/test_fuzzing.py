@@ -13,7 +13,7 @@ from tests.fuzzing.kinds import KINDS
 from tests.fuzzing.photos import corpus
 from tests.fuzzing.rounds import run_rounds
 
-COUNTS = {"photos": 1000, "words": 700, "products": 500, "filters": 500, "options": 400}
+COUNTS = {"photos": 1000, "words": 700, "products": 500, "filters": 500, "options": 400, "feeds": 300}
 
 
 @pytest.mark.parametrize("kind", KINDS)
