@@ -129,9 +129,9 @@ def test_what_is_like_a_product_and_unlike_another(server):
     assert "1016" not in ids(row)
     assert all(match["product"]["category"] == "Dresses" for match in row["matches"])
     (changed,) = server.infer("product_match_text", {"query_text": [b"in black"]}, like="1014")
-    assert ids(changed)[0] == "1017"
-    (other,) = server.infer("product_match_text", {"query_text": [b"in black"]}, like="1014", unlike="1017")
-    assert not {"1014", "1017"} & set(ids(other))
+    assert ids(changed)[0] == "1021"  # a black sheath dress, as 1014 is a plum one
+    (other,) = server.infer("product_match_text", {"query_text": [b"in black"]}, like="1014", unlike="1021")
+    assert not {"1014", "1021"} & set(ids(other))
     with pytest.raises(InferenceServerException, match="like: no product of the catalogue has the id nothing; name"):
         server.infer("product_match_text", {"query_text": [b"in black"]}, like="nothing")
 
