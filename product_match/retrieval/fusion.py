@@ -24,6 +24,9 @@ from product_match.retrieval.searches import IDENTIFIERS, PHOTOS, TEXTS, WORDS, 
 from product_match.vectors.vector_index import Hit
 
 WORDS_SHARE: Final = 0.6
+UNLIKE_SHARE: Final = 0.1
+"""What a similarity below 0 counts beside exact words: how unrelated unrelated words are says next to nothing."""
+
 MOST_HELD: Final = 1.4
 """A product may say a word more often than one that is about it, and is not the better for it. With all of the words
 it has 1; more where it is what was asked for, or has the words as one whole value."""
@@ -63,6 +66,8 @@ def word_score(row: RowQuery, parts: Parts, floors: Mapping[str, float]) -> floa
         return similarity
     held = min(row.words.held(parts.words or 0.0), MOST_HELD_BESIDE_A_PHOTO if row.is_composed else MOST_HELD)
     share = 1.0 if row.fusion == "words" else WORDS_SHARE * row.words.known
+    if similarity < 0:
+        similarity *= UNLIKE_SHARE
     return share * held + (1.0 - share) * similarity
 
 

@@ -11,7 +11,14 @@ import pytest
 from product_match.contract.encoder import SimilarityScale
 from product_match.contract.options import FUSIONS
 from product_match.contract.vectors import SparseVector
-from product_match.retrieval.fusion import IDENTIFIED_SCORE, MOST_HELD, MOST_HELD_BESIDE_A_PHOTO, WORDS_SHARE, rank
+from product_match.retrieval.fusion import (
+    IDENTIFIED_SCORE,
+    MOST_HELD,
+    MOST_HELD_BESIDE_A_PHOTO,
+    UNLIKE_SHARE,
+    WORDS_SHARE,
+    rank,
+)
 from product_match.retrieval.rows import IMAGE, TEXT, RowQuery
 from product_match.retrieval.searches import IDENTIFIERS, PHOTOS, TEXTS, WORDS, Found, Parts, gather, row_searches
 from product_match.vectors.vector_index import Hit, VectorPoint
@@ -105,6 +112,16 @@ def test_words_are_compared_with_words_and_with_the_photo_of_a_product_that_has_
         "told": pytest.approx(scaled(TOLD @ looks_right["text"], "text_to_text"), abs=1e-5),
         "bare": pytest.approx(scaled(TOLD @ unit(4, 0, 1, 0), "text_to_image"), abs=1e-5),
     }
+
+
+def test_how_unrelated_words_are_takes_next_to_nothing_from_exact_words():
+    row = row_query({TEXT: TOLD}, words=word_query(known=1.0))
+    said, unsaid = {"text": unit(1, 3, 0, 1), "term": 1.3}, {"text": unit(1, 3, 0, 1)}
+    similarity = scaled(TOLD @ said["text"], "text_to_text")
+    assert similarity < -0.5
+    ranking = dict(ranked(row, {"said": said, "unsaid": unsaid}))
+    assert ranking["unsaid"] == pytest.approx((1 - WORDS_SHARE) * UNLIKE_SHARE * similarity, abs=1e-5)
+    assert ranking["said"] > 0 > ranking["unsaid"]
 
 
 @pytest.mark.parametrize("known", [1.0, 0.5, 0.0])
