@@ -14,6 +14,7 @@ import pytest
 
 from product_match.host.platforms import SHARED_MEMORY
 from product_match.host.processes import process_alive
+from product_match.settings import ServingSettings
 from product_match.stack.state import StateDirectory
 from tests.fakes.encoders import encoder_spec
 from tests.fakes.stack_program import MODELS, StackProgram, kill_all
@@ -86,7 +87,8 @@ def test_models_see_the_settings_and_the_installed_numpy(serving, place):
         json.loads(post(serving["endpoints"]["http"], "/v2/models/echo/generate", b'{"text": "a"}'))["answer"]
     )
     assert int(answer["numpy"].split(".")[0]) == 1
-    assert answer["settings"] == {
+    settings, state = answer["settings"], StateDirectory(place / "state")
+    expected = {
         "PRODUCT_MATCH_ENCODER_DIRECTORY": str(place / "encoder"),
         "PRODUCT_MATCH_MONGODB_URI": serving["endpoints"]["mongodb"],
         "PRODUCT_MATCH_MONGODB_DATABASE": "product_match",
@@ -98,7 +100,12 @@ def test_models_see_the_settings_and_the_installed_numpy(serving, place):
         "PRODUCT_MATCH_STORE_TIMEOUT_S": "0.8",
         "PRODUCT_MATCH_ENCODER_THREADS": "0",
         "PRODUCT_MATCH_METRICS_ADDRESS": serving["endpoints"]["metrics"],
+        "PRODUCT_MATCH_EVENT_LOG": "off",
+        "PRODUCT_MATCH_EVENT_HASH_KEY": state.event_hash_key.read_text(),
+        "PRODUCT_MATCH_FEEDBACK_KEYS": state.feedback_keys.read_text(),
     }
+    assert {name: settings.get(name) for name in expected} == expected
+    assert ServingSettings.from_environment(settings).to_environment() == settings
 
 
 @pytest.mark.parametrize(
