@@ -75,6 +75,8 @@ def main(argv: Sequence[str] | None = None, environment: Mapping[str, str] | Non
     """
     arguments = _parser().parse_args(argv)
     variables = dict(os.environ if environment is None else environment)
+    # The core of gRPC writes lines of its own form to stderr ("Got goaway"), unless told before its first channel.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     log = logging.StreamHandler(sys.stderr)
     plain = variables.get(f"{PREFIX}OBSERVE") == "off"
     log.setFormatter(logging.Formatter("%(levelname)s %(message)s") if plain else JsonFormatter())
