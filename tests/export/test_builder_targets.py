@@ -45,6 +45,7 @@ def figures(encoder, precision):
     return {check.name: check.value for check in encoder.report.checks if check.name.startswith(f"{precision}: ")}
 
 
+@pytest.mark.timeout(900)  # a build of three minutes alone, of more than the usual 300 s beside other work
 @pytest.mark.parametrize(("target", "precision"), [("embedded", "int8"), ("tensorrt", "fp8")])
 def test_the_default_encoder_in_a_lower_precision(
     default_encoder, exported, monkeypatch, tmp_path, target, precision
